@@ -1,0 +1,73 @@
+"""The rows of a run as plain columns, with their vectors once they have been encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from datasets import Dataset
+
+from nlptl.contracts import Floats, Head, Ints, Task
+from nlptl.errors import DataError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All rows that were read; arrays are indexed by row number of ``dataset``."""
+
+    dataset: Dataset
+    tasks: Mapping[str, Task]
+    ids: npt.NDArray[np.object_]
+    texts: npt.NDArray[np.object_]
+    pairs: npt.NDArray[np.object_] | None
+    domains: npt.NDArray[np.object_]
+    encoded: Mapping[str, npt.NDArray[Any]]
+    """By task, what ``Task.encode`` gives."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, heads: Mapping[str, Head]) -> Corpus:
+        """The columns of a data set that the readers made."""
+        tasks = {name: _task(name, head, dataset[:][name]) for name, head in heads.items()}
+
+        def column(name: str) -> npt.NDArray[np.object_]:
+            return np.array(dataset[:][name], dtype=object)
+
+        return cls(
+            dataset, tasks, column("id"), column("text"),
+            column("text_pair") if "text_pair" in dataset.column_names else None, column("domain"),
+            {name: task.encode(dataset[:][name]) for name, task in tasks.items()},
+        )  # fmt: skip
+
+    def labelled(self, task: str, rows: Ints) -> Ints:
+        """Those of ``rows`` that have a label for ``task``."""
+        return rows[self.tasks[task].labelled(self.encoded[task][rows])]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The vectors of some rows of a corpus."""
+
+    rows: Ints
+    """Ascending row numbers."""
+    readings: Mapping[str, Floats]
+
+    def of(self, rows: Ints, names: Sequence[str] | None = None) -> dict[str, Floats]:
+        """By reading: (rows, width) vectors of ``rows``, all of which are among those encoded."""
+        places = np.searchsorted(self.rows, rows)
+        return {name: self.readings[name][places] for name in names or self.readings}
+
+
+def _task(name: str, head: Head, values: Sequence[Any]) -> Task:
+    if head.labels is not None:
+        return Task(name, head, head.labels)
+    given = [value for value in values if value is not None]
+    found = {label for value in given for label in value} if head.multilabel else set(given)
+    if len(found) < 2:
+        raise DataError(
+            f"task {name!r} has {len(found)} label(s) in the data ({', '.join(sorted(found)) or 'none'}); a classifier "
+            f"needs two. Is heads.{name}.column right?"
+        )
+    return Task(name, head, tuple(sorted(found)))

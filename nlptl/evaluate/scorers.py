@@ -1,0 +1,89 @@
+"""Metrics made ready for one task: what is asked by name in a recipe becomes a function of probabilities and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.evaluate import _scores
+from nlptl.registry import METRICS
+
+if TYPE_CHECKING:
+    from evaluate import EvaluationModule
+
+    from nlptl.contracts import Floats, Task
+
+    Labels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """One metric of one task.
+
+    ``score`` takes probabilities (n, labels), labels as ``Task.encode`` gives them, and weights (resamples, n), and
+    returns (resamples,). ``why_not`` takes the labels and says why these rows cannot show the metric, or None.
+    """
+
+    name: str
+    score: Callable[[Floats, Labels, Floats], Floats]
+    why_not: Callable[[Labels], str | None]
+
+    def __call__(self, probabilities: Floats, labels: Labels, weights: Floats) -> Floats:
+        """The score under each weighting, NaN where the metric is undefined."""
+        if self.why_not(labels) is not None:
+            return np.full(len(weights), np.nan)
+        return self.score(probabilities, labels, weights)
+
+
+def scorers(metrics: Sequence[str | EvaluationModule], task: Task, *, max_loss: float) -> list[Scorer]:
+    """The metrics of ``task``, by name, or loaded modules where Python code passes them.
+
+    Raises:
+        RecipeError: a name is neither shipped nor installed as an entry point.
+    """
+    return [_ours(metric, task, max_loss) if metric in METRICS else _foreign(metric, task) for metric in metrics]
+
+
+def _foreign(metric: str | EvaluationModule, task: Task) -> Scorer:
+    from nlptl.evaluate import metrics  # imports evaluate, and with it transformers: seconds that ours do not need
+
+    module = metrics.metric(metric)
+    return Scorer(metric if isinstance(metric, str) else module.name, metrics.resampled(module, task), lambda _: None)
+
+
+def _ours(name: str, task: Task, max_loss: float) -> Scorer:
+    positive = task.positive
+    if name == "accuracy":
+        return Scorer(name, _scores.accuracy, lambda _: None)
+    if name == "f1":
+        return Scorer(name, partial(_scores.f1, positive=positive), lambda labels: _without(labels, task))
+    if name == "auc":
+        return Scorer(name, partial(_scores.auc, positive=positive), lambda labels: _one_sided(labels, task))
+    if positive is None:
+        reason = f"heads.{task.name}.positive names no label to be caught"
+        return Scorer(name, _scores.accuracy, lambda _: reason)
+    return Scorer(
+        name,
+        partial(_scores.recall_at_loss, positive=positive, max_loss=max_loss),
+        lambda labels: _one_sided(labels, task) or _scores.rule_of_three(labels, positive=positive, max_loss=max_loss),
+    )
+
+
+def _without(labels: Labels, task: Task) -> str | None:
+    if task.positive is None or _scores.has(labels, task.positive).any():
+        return None
+    return f"no row is {task.labels[task.positive]!r}"
+
+
+def _one_sided(labels: Labels, task: Task) -> str | None:
+    """Why no row with a label can be set against one without it."""
+    if task.positive is None:
+        return "all rows have the same labels" if np.all(labels == labels[:1]) else None
+    if _scores.has(labels, task.positive).all():
+        return f"every row is {task.labels[task.positive]!r}"
+    return _without(labels, task)

@@ -1,0 +1,248 @@
+"""Recipe → run: read, plan, guard, encode, then each turn of each seed, then results, report and model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from nlptl._fitting_clock import Clock
+from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_folder import RunFolder, file_name, lock
+from nlptl._fitting_launch import warn_if_alone
+from nlptl._fitting_matrix import matrix_rows
+from nlptl._fitting_turn import Outcome, Setting, run_turn
+from nlptl.contracts import Ints, Quarantine, Source
+from nlptl.data._read import fingerprint, read
+from nlptl.encoder.backbone import Backbone, resolve_precision
+from nlptl.encoder.store import FeatureStore, encode, readings_for
+from nlptl.encoder.tokens import tokenize
+from nlptl.errors import RunError, nearest
+from nlptl.evaluate.predictions import LabelSet, Predictions
+from nlptl.evaluate.summary import summarise
+from nlptl.progress import bar
+from nlptl.recipe import Recipe
+from nlptl.report.card import CardFacts, write_card
+from nlptl.report.page import write_page
+from nlptl.report.results import Results, assemble
+from nlptl.saved import Model
+from nlptl.transfer.leaks import Leaks, Signatures, guard
+from nlptl.transfer.plan import Turn, plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("nlptl")
+
+TOKEN_SAMPLE = 4000
+"""Texts, evenly spaced, on which the shares of truncated texts and unknown tokens are measured."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a recipe left behind."""
+
+    recipe: Recipe
+    folder: Path
+    results: Results
+    models: Mapping[str, Model]
+    """One model, named ``all``, or one a target where each target had its turn; of the first seed."""
+
+    def __repr__(self) -> str:
+        return f"Run({self.recipe.name!r} in {self.folder}; {self.results!r})"
+
+    def predict(self, texts: Sequence[str], *, domain: str | None = None) -> pd.DataFrame:
+        """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them.
+
+        Raises:
+            RunError: each target has a model of its own, and ``domain`` names none of them.
+        """
+        return self.model(domain).predict(texts)
+
+    def model(self, domain: str | None = None) -> Model:
+        """The model that serves ``domain``; where there is only one model, that one."""
+        if set(self.models) == {"all"}:
+            return self.models["all"]
+        if domain not in self.models:
+            raise RunError(
+                f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
+                f"Choices: {', '.join(self.models)}."
+            )
+        return self.models[domain]
+
+    def save(self, folder: Path | str, *, domain: str | None = None) -> Path:
+        """Copy the model that serves ``domain``, with its card, to ``folder``."""
+        import shutil
+
+        model = self.folder / "model"
+        source = model if set(self.models) == {"all"} else model / file_name(str(domain))
+        self.model(domain)  # says what is wrong with the domain, if anything is
+        return Path(shutil.copytree(source, folder, dirs_exist_ok=True))
+
+
+def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) -> Run:
+    """Do what ``recipe`` says and leave a run folder.
+
+    Args:
+        out: the run folder; ``runs/<name>`` where it is not given.
+        resume: go on with the run in that folder; its numbers are those of an uninterrupted run.
+
+    Raises:
+        RecipeError, DataError, ModelError: the recipe, its data or its encoder cannot be used.
+        RunError: the run cannot go on.
+    """
+    clock, accelerator = Clock(), Accelerator()
+    warn_if_alone(accelerator)
+    folder = RunFolder(Path(out or Path("runs") / recipe.name), main=accelerator.is_main_process)
+    folder.open(recipe, resume=resume)
+    accelerator.wait_for_everyone()
+
+    quarantine = Quarantine()
+    with clock("data"):
+        corpus = Corpus.of(read(recipe.data, recipe.heads, quarantine), recipe.heads)
+        folder.write_rejected(quarantine)
+        planned, leaks = _plan(recipe, corpus)
+    with clock("encode"):
+        backbone, precision = _backbone(recipe, accelerator)
+        vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator)
+    data_hash = fingerprint(corpus.dataset)
+    setting = Setting(
+        recipe=recipe, corpus=corpus, vectors=vectors, backbone=backbone, accelerator=accelerator,
+        precision=precision, folder=folder, resume=resume, clock=clock,
+        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity),
+    )  # fmt: skip
+    folder.write_json("lock.json", lock(
+        recipe, data=data_hash, encoder=backbone.base_identity, device=str(accelerator.device),
+        precision=accelerator.mixed_precision if accelerator.mixed_precision != "no" else precision,
+        processes=accelerator.num_processes,
+    ))  # fmt: skip
+
+    outcomes: dict[tuple[int, str], Outcome] = {}
+    for seed, turn, groups in planned:
+        outcomes[seed, turn.name] = run_turn(setting, turn, groups, seed=seed)
+    models = {name: outcome.model for (seed, name), outcome in outcomes.items() if seed == recipe.seed}
+    if not accelerator.is_main_process:
+        return Run(recipe, folder.path, Results({"tasks": {}}), models)
+
+    with clock("evaluate"):
+        matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
+        tasks = list(corpus.tasks.values())
+        predictions = Predictions(
+            {task.name: LabelSet.of(task) for task in tasks},
+            tuple(part for outcome in outcomes.values() for part in outcome.scored),
+        )
+        predictions.save(folder.path / "predictions.parquet")
+        summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
+    results = assemble(
+        recipe=recipe.model_dump(mode="json"),
+        seed=recipe.seed,
+        tasks=summary,
+        seconds=clock.seconds(),
+        params=_parameters(next(iter(models.values()))),
+        peak_rss_mb=_peak_rss_mb(),
+        leaks=leaks,
+        rejected=len(quarantine),
+        encoder=facts | {"chosen": {f"{seed}-{name}": o.chosen for (seed, name), o in outcomes.items()}},
+        matrix=matrix,
+    )
+    results.save(folder.path / "results.json")
+    _save_models(setting, planned, models, results)
+    write_page(folder.path)
+    return Run(recipe, folder.path, results, models)
+
+
+Planned = list[tuple[int, Turn, Ints]]
+
+
+def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
+    """Every (seed, turn) with its leaks dropped, and what the guard found in all turns together."""
+    signatures = Signatures.of(list(corpus.texts), None if corpus.pairs is None else list(corpus.pairs))
+    planned: Planned = []
+    found: list[Leaks] = []
+    for seed in range(recipe.seed, recipe.seed + recipe.evaluate.seeds):
+        for turn in plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=_sample(recipe), seed=seed):
+            clean, leaks = guard(turn, signatures, leaks=recipe.transfer.leaks, near=recipe.transfer.near)
+            planned.append((seed, clean, signatures.groups(clean.teach, near=recipe.transfer.near)))
+            found.append(leaks)
+    return planned, {key: sum(getattr(leaks, key) for leaks in found) for key in ("exact", "near", "dropped")}
+
+
+def _sample(recipe: Recipe) -> int | None:
+    """Rows a domain; of several sources, the smallest number that any of them names."""
+    sources = [recipe.data] if isinstance(recipe.data, Source) else recipe.data.values()
+    return min((source.sample for source in sources if source.sample is not None), default=None)
+
+
+def _backbone(recipe: Recipe, accelerator: Accelerator) -> tuple[Backbone, str]:
+    """The frozen encoder, and the precision of frozen weights while training; a launcher's mixed precision wins."""
+    backbone = Backbone.load(recipe.encoder, device=accelerator.device)
+    backbone.freeze(resolve_precision(recipe.encoder.precision, accelerator.device))
+    if accelerator.mixed_precision != "no":
+        return backbone, "float32"
+    return backbone, resolve_precision(recipe.train.precision, accelerator.device)
+
+
+def _encode(
+    recipe: Recipe, corpus: Corpus, planned: Planned, backbone: Backbone, accelerator: Accelerator
+) -> tuple[Vectors, dict[str, Any]]:
+    """The vectors of all rows that any turn uses, each text encoded once."""
+    rows = np.unique(np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)]))
+    texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
+    store = FeatureStore.of(backbone) if recipe.encoder.cache else None
+    wanted = tuple(sorted({"last", *readings_for(recipe.encoder.pool)}))
+    with accelerator.main_process_first(), bar("encode") as progress:
+        readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=progress)
+    some = slice(None, None, max(1, len(texts) // TOKEN_SAMPLE))
+    tokens = tokenize(backbone, texts[some], pairs and pairs[some])
+    facts = {"texts": len(texts), "truncated": tokens.truncated, "unknown": tokens.unknown, "of": len(tokens)}
+    return Vectors(rows, readings), facts
+
+
+def _fingerprint(recipe: Recipe, data: str, encoder: str) -> str:
+    described = recipe.model_dump(mode="json", exclude={"evaluate", "name"})
+    return hashlib.sha256(json.dumps([described, data, encoder], sort_keys=True).encode()).hexdigest()
+
+
+def _parameters(model: Model) -> dict[str, int]:
+    """Parameters that were fitted (adapter and heads, words included), and all there are."""
+    every = sum(parameter.numel() for parameter in model.network.parameters())
+    heads = sum(parameter.numel() for parameter in model.network.heads.parameters())
+    adapter = sum(p.numel() for name, p in model.network.backbone.named_parameters() if ".lora_" in name)
+    words = sum(weights.size for weights in model.words.weights.values()) if model.words else 0
+    return {"trainable": heads + adapter + words, "total": every + words}
+
+
+def _peak_rss_mb() -> float:
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _save_models(setting: Setting, planned: Planned, models: Mapping[str, Model], results: Results) -> None:
+    """Each model of the first seed with its card: in ``model/``, or in ``model/<target>/`` where there are several."""
+    turns = {turn.name: turn for seed, turn, _ in planned if seed == setting.recipe.seed}
+    for name, model in models.items():
+        folder = setting.folder.path / "model"
+        folder = folder if name == "all" else folder / file_name(name)
+        model.save(folder)
+        write_card(folder, results, _card_facts(setting, turns[name], model))
+
+
+def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
+    names, counts = np.unique(setting.corpus.domains[turn.teach].astype(str), return_counts=True)
+    return CardFacts(
+        name=setting.recipe.name,
+        base_model=model.network.backbone.located.name,
+        taught_by={str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        adapter=hasattr(model.network.backbone.body, "peft_config"),
+        lexical=model.words is not None,
+    )

@@ -1,0 +1,96 @@
+"""The model card: README.md of a model folder, with the Hub's metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlptl.report.page import render
+from nlptl.report.table import interval, task_table, tone
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card tells beyond the results.
+
+    ``taught_by`` is how many labelled rows of each domain taught; ``license`` is None where it is not known;
+    ``adapter`` says whether the folder holds a PEFT adapter, ``lexical`` whether it holds words of the training texts.
+    """
+
+    name: str
+    base_model: str
+    taught_by: Mapping[str, int]
+    unlabelled: Mapping[str, int] = field(default_factory=dict)
+    license: str | None = None
+    language: tuple[str, ...] = ()
+    adapter: bool = False
+    lexical: bool = False
+
+
+def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Path:
+    """Write ``README.md`` into a model folder: what it was trained on, for whom it is good, for whom not."""
+    from huggingface_hub import ModelCardData
+
+    data = ModelCardData(
+        model_name=facts.name,
+        base_model=facts.base_model,
+        library_name="peft" if facts.adapter else "nlptl",
+        license=facts.license,
+        language=list(facts.language) or None,
+        pipeline_tag="text-classification",
+        tags=["nlptl", "text-classification", "transfer-learning", "domain-adaptation"],
+        eval_results=list(_eval_results(results)) or None,
+        ignore_metadata_errors=False,
+    )
+    tasks = results["tasks"]
+    path = folder / "README.md"
+    text = render(
+        "card.md.jinja",
+        metadata=data.to_yaml(),
+        facts=facts,
+        tables=[task_table(name, task) for name, task in tasks.items()],
+        good=list(_standing(tasks, "better")),
+        poor=list(_standing(tasks, "worse")),
+        level=list(_standing(tasks, "level")),
+        results=results,
+        line=_line,
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _eval_results(results: Mapping[str, Any]) -> Iterator[Any]:
+    """Each defined metric of each domain, for the card's ``model-index``."""
+    from huggingface_hub import EvalResult
+
+    for name, task in results["tasks"].items():
+        for domain, facts in task["domains"].items():
+            for metric, value in facts["metrics"].items():
+                if value is not None:
+                    ends = interval(facts["ci95"][metric])
+                    yield EvalResult(
+                        task_type="text-classification", task_name=name, dataset_type="private", dataset_name=domain,
+                        dataset_config=f"{name}/{domain}",  # the Hub tells results apart by this, not by names
+                       
+                        metric_type=metric, metric_value=round(value, 4), metric_name=f"{metric} {ends}".strip(),
+                    )  # fmt: skip
+
+
+def _standing(tasks: Mapping[str, Any], wanted: str) -> Iterator[str]:
+    """Domains where the model stands so against the better of tfidf and probe."""
+    for name, task in tasks.items():
+        for domain, gains in task["gains"]["domains"].items():
+            gain = gains.get("better")
+            if gain and tone(gain) == wanted:
+                size, ends = f"{100 * gain['accuracy']:+.1f}", interval(gain["ci95"], in_points=True)
+                yield f"{_line(domain)} ({_line(name)}): {size} points of accuracy over {gain['baseline']} {ends}"
+
+
+def _line(text: object) -> str:
+    """Text from data in one line of Markdown, with nothing in it that Markdown or HTML would act on."""
+    joined = " ".join(str(text).split())
+    for mark in "\\`*_[]<>|#&":
+        joined = joined.replace(mark, f"\\{mark}")
+    return joined

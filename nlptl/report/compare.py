@@ -1,0 +1,160 @@
+"""Two runs, row by row: which of them is right more often on what both of them scored?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nlptl.errors import DataError
+from nlptl.evaluate._scores import correct, mean_defined, ratio
+from nlptl.evaluate.compare import Mcnemar, holm, mcnemar
+from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+from nlptl.evaluate.predictions import MODEL, Predictions
+from nlptl.report.table import OVERALL, interval, number, points
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from nlptl.contracts import Floats
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Paired:
+    """One domain of one task on the rows that both runs scored; ``gain`` is the second run's accuracy over the
+    first's.
+    """
+
+    task: str
+    domain: str
+    n: int
+    accuracy_a: float
+    accuracy_b: float
+    gain: float
+    ci95: tuple[float, float]
+    test: Mcnemar
+    p_holm: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs set side by side; prints as a table."""
+
+    run_a: str
+    run_b: str
+    rows: tuple[Paired, ...]
+    only_a: int
+    only_b: int
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(
+            title=Text(f"A: {self.run_a}\nB: {self.run_b}"), title_justify="left", caption_justify="left",
+            caption=Text(
+                "gain: points of accuracy of B over A on the same rows, with its 95 % interval; p: exact McNemar, "
+                f"by Holm over domains. Rows scored only in A: {self.only_a}, only in B: {self.only_b}."
+            ),
+        )  # fmt: skip
+        table.add_column("domain")
+        for heading in ("n", "A", "B", "gain", "95 %", "only A right", "only B right", "p"):
+            table.add_column(heading, justify="right")
+        for row in self.rows:
+            if row.domain == OVERALL:
+                table.add_section()
+            p = row.test.p if row.p_holm is None else row.p_holm
+            style = "green" if row.ci95[0] > 0 else "red" if row.ci95[1] < 0 else ""
+            table.add_row(
+                Text(f"{row.task}: {row.domain}"), str(row.n), number(row.accuracy_a), number(row.accuracy_b),
+                Text(points(row.gain), style), Text(interval(row.ci95, in_points=True)), str(row.test.only_a),
+                str(row.test.only_b), f"{p:.2g}",
+            )  # fmt: skip
+        return table
+
+
+def compare(run_a: Path, run_b: Path, *, seed: int = 0) -> Comparison:
+    """Compare the models that two run folders shipped, on the (seed, task, id) that both scored.
+
+    Intervals are paired and by the bootstrap over seeds and rows; Holm's correction is over the domains of a task; the
+    mean of domains has the p value of all rows together.
+
+    Raises:
+        DataError: a run has no predictions, the two share no row, or they disagree on a row's label.
+    """
+    rights = [_rights(run) for run in (run_a, run_b)]
+    both = rights[0].merge(rights[1], on=["task", "seed", "id"], suffixes=("_a", "_b"))
+    if both.empty:
+        raise DataError(
+            f"runs {run_a} and {run_b} scored no row in common: compare runs of the same data, tasks and seeds."
+        )
+    odd = both[both["labels_a"] != both["labels_b"]]
+    if len(odd):
+        row = odd.iloc[0]
+        raise DataError(
+            f"runs {run_a} and {run_b} disagree on the labels of {len(odd)} rows, such as {row['id']!r} of task "
+            f"{row['task']!r} ({row['labels_a']} and {row['labels_b']}): they read different data."
+        )
+    rng = np.random.default_rng(seed)
+    rows = [row for name, of_task in both.groupby("task", sort=False) for row in _compare_task(str(name), of_task, rng)]
+    return Comparison(
+        str(run_a), str(run_b), tuple(rows), len(rights[0]) - len(both), len(rights[1]) - len(both)
+    )  # fmt: skip
+
+
+def _rights(run: Path) -> pd.DataFrame:
+    """One row a (task, seed, id): its domain, its labels' names and whether the model was right."""
+    import pandas as pd
+
+    predictions = Predictions.load(run / "predictions.parquet")
+    parts = []
+    for part in predictions.scored:
+        names = np.array(predictions.tasks[part.task].labels, dtype=object)
+        given = part.labels if part.labels.ndim == 2 else np.eye(len(names))[part.labels]
+        labels = [", ".join(sorted(names[row == 1])) for row in given]
+        right = correct(part.probabilities[MODEL], part.labels)
+        columns = {"id": part.ids, "domain": part.domains, "labels": labels, "right": right}
+        parts.append(pd.DataFrame({"task": part.task, "seed": part.seed, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _compare_task(task: str, rows: pd.DataFrame, rng: np.random.Generator) -> list[Paired]:
+    seeds = sorted(rows["seed"].unique())
+    draws = draw_seeds(len(seeds), resamples=RESAMPLES, rng=rng)
+    domains = {str(name): of_domain for name, of_domain in rows.groupby("domain_a")}
+    samples = [_resampled_gain(of_domain, seeds, draws, rng) for of_domain in domains.values()]
+    tests = [_test(of_domain) for of_domain in domains.values()]
+    adjusted = holm([test.p for test in tests])
+    made = []
+    for place, (name, of_domain) in enumerate(domains.items()):
+        a, b = (float(of_domain.groupby("seed")[column].mean().mean()) for column in ("right_a", "right_b"))
+        ends = percentiles(samples[place])
+        made.append(Paired(task, name, len(of_domain), a, b, b - a, ends, tests[place], adjusted[place]))
+    if len(made) > 1:
+        a, b = (float(np.mean([getattr(row, key) for row in made])) for key in ("accuracy_a", "accuracy_b"))
+        ends = percentiles(mean_defined(np.stack(samples, axis=1)))
+        made.append(Paired(task, OVERALL, len(rows), a, b, b - a, ends, _test(rows), None))
+    return made
+
+
+def _test(rows: pd.DataFrame) -> Mcnemar:
+    return mcnemar(*(rows[key].to_numpy() for key in ("right_a", "right_b", "id")))
+
+
+def _resampled_gain(rows: pd.DataFrame, seeds: Sequence[Any], draws: Floats, rng: np.random.Generator) -> Floats:
+    """(resamples,) gains of B over A on draws of seeds and rows."""
+    parts = [(place, rows[rows["seed"] == seed]) for place, seed in enumerate(seeds)]
+    parts = [(place, part) for place, part in parts if len(part)]
+    gains = [part["right_b"].to_numpy(float) - part["right_a"].to_numpy(float) for _, part in parts]
+
+    def score(part: int, weights: Floats) -> Floats:
+        return ratio(weights @ gains[part], weights.sum(axis=1))[:, None]
+
+    ids = [part["id"].to_numpy() for _, part in parts]
+    return bootstrap(score, ids, seed_draws=draws[:, [place for place, _ in parts]], rng=rng)[:, 0]

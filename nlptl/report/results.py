@@ -1,0 +1,133 @@
+"""The results of a run: what ``results.json`` holds, and how it shows itself in a terminal and a notebook."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlptl.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Group
+
+
+class Results(Mapping[str, Any]):
+    """A read-only view of ``results.json``; prints as a table. Keys are those of DESIGN's section on the run folder."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values: dict[str, Any] = _plain(values)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        from nlptl.report.table import verdict
+
+        return f"Results({'; '.join(verdict(name, task) for name, task in self['tasks'].items())})"
+
+    def __rich__(self) -> Group:
+        from nlptl.report.table import terminal
+
+        return terminal(self)
+
+    def _repr_html_(self) -> str:
+        from nlptl.report.table import html
+
+        return html(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a (task, domain, system): ``n``, and each metric with its ``_low`` and ``_high`` ends of 95 %."""
+        import pandas as pd
+
+        rows = []
+        for task, of_task in self["tasks"].items():
+            for system, table in {"model": of_task, **of_task["baselines"], **of_task["rungs"]}.items():
+                for domain, cell in table["domains"].items():
+                    row = {"task": task, "domain": domain, "system": system, "n": of_task["domains"][domain]["n"]}
+                    for metric, value in cell["metrics"].items():
+                        low, high = cell["ci95"][metric]
+                        row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
+                    rows.append(row)
+        return pd.DataFrame(rows).set_index(["task", "domain", "system"])
+
+    def save(self, path: Path) -> Path:
+        """Write ``results.json``, whole or not at all."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(self._values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: the file is absent or not JSON.
+        """
+        try:
+            return cls(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist; it is written when a run has finished.") from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path} is damaged ({error}); run the recipe again.") from None
+
+
+def assemble(
+    *,
+    recipe: Mapping[str, Any],
+    seed: int,
+    tasks: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    params: Mapping[str, int],
+    peak_rss_mb: float,
+    leaks: Mapping[str, int],
+    rejected: int,
+    encoder: Mapping[str, Any],
+    matrix: Mapping[str, Mapping[str, float | None]] | None = None,
+    curves: Mapping[str, Any] | None = None,
+) -> Results:
+    """All of ``results.json``; the first task's ``overall``, ``domains`` and ``baselines`` are repeated at the top.
+
+    Args:
+        tasks: what ``nlptl.evaluate.summary.summarise`` returns.
+        encoder: shares of ``truncated`` texts and ``unknown`` tokens, and whatever else is worth telling.
+        matrix: accuracy of a head solved on each source (outer) on each target (inner).
+    """
+    first = next(iter(tasks.values()))
+    return Results(
+        {
+            "recipe": recipe,
+            "seed": seed,
+            "tasks": tasks,
+            **{key: first[key] for key in ("overall", "domains", "baselines", "seeds")},
+            "matrix": matrix,
+            "curves": curves,
+            "seconds": seconds,
+            "params": params,
+            "peak_rss_mb": peak_rss_mb,
+            "leaks": leaks,
+            "rejected": rejected,
+            "encoder": encoder,
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Plain values that JSON knows: NumPy numbers as Python's, numbers that are none (NaN, infinity) as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

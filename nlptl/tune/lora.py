@@ -1,0 +1,67 @@
+"""Low-rank adaptation: a frozen body with a small learned difference beside chosen matrices."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from nlptl.contracts import Tune
+
+if TYPE_CHECKING:
+    from nlptl.encoder.backbone import Backbone
+
+Layer = Annotated[int, Field(ge=0)]
+
+
+class Lora(Tune):
+    """LoRA (Hu et al. 2021, arXiv 2106.09685, eq. 3): ``h = W₀x + (α / r) · B A x``, where only A and B learn.
+
+    A is (rank, inputs), drawn from torch's global generator; B is (outputs, rank) and starts at zero, so that training
+    starts from the pretrained body. With ``rslora`` the factor is α / √r (Kalajdzievski 2023, arXiv 2312.03732); with
+    ``dora`` the sum is normed by rows and given learned magnitudes (Liu et al. 2024, arXiv 2402.09353, eq. 5).
+    """
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(8, gt=0, description="Rank r of the difference.")
+    alpha: float | None = Field(
+        None, gt=0, description="Scale α; none: 2 × rank, so that a new rank needs no new lr; 16 with rslora, as in its paper."
+    )  # fmt: skip
+    dropout: float = Field(0.0, ge=0, lt=1, description="On the input of A.")
+    rslora: bool = Field(False, description="Divide α by √rank instead of rank: for high ranks.")
+    dora: bool = Field(False, description="Learn the magnitude of each row apart: better at low ranks, slower.")
+    targets: Literal["attention", "mlp", "all"] = Field(
+        "attention", description="attention: query, key, value and output projections; mlp: the feed-forward matrices."
+    )
+    layers: Literal["all"] | Annotated[int, Field(gt=0)] | Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(
+        "all", description="all, the number of top layers, or a list of layers counted from 0 at the bottom."
+    )
+
+    def apply(self, backbone: Backbone) -> Backbone:
+        """The same backbone with its body wrapped by PEFT; the adapter is float32 whatever the body's precision.
+
+        Raises:
+            ModelError: the body's matrices are not laid out as in any family known here, it has no such layer, or it
+                already has an adapter.
+        """
+        from peft import LoraConfig, TaskType
+
+        from nlptl.tune._adapter import add_adapter
+        from nlptl.tune._targets import target_pattern
+
+        config = LoraConfig(
+            task_type=TaskType.FEATURE_EXTRACTION,
+            r=self.rank,
+            lora_alpha=self._alpha(),  # type: ignore[arg-type]  # annotated int, used as a factor
+            lora_dropout=self.dropout,
+            use_rslora=self.rslora,
+            use_dora=self.dora,
+            target_modules=target_pattern(backbone.body, self.targets, self.layers),
+        )
+        backbone.body = add_adapter(backbone.body, config)
+        return backbone
+
+    def _alpha(self) -> float:
+        if self.alpha is not None:
+            return self.alpha
+        return 16 if self.rslora else 2 * self.rank

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from nlptl.evaluate import _scores
+from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+
+
+def share(rows: list[np.ndarray]):
+    """The mean of each seed's rows, on draws."""
+    return lambda seed, weights: _scores.ratio(weights @ rows[seed], weights.sum(axis=1))[:, None]
+
+
+def interval(rows: list[np.ndarray], ids: list[np.ndarray], *, resamples: int = 4000) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    draws = draw_seeds(len(rows), resamples=resamples, rng=rng)
+    return percentiles(bootstrap(share(rows), ids, seed_draws=draws, rng=rng)[:, 0])
+
+
+def test_one_seed_gives_the_interval_of_a_mean() -> None:
+    rows = (np.arange(400) < 320).astype(float)
+    low, high = interval([rows], [np.arange(400)])
+    half_width = 1.96 * np.sqrt(0.8 * 0.2 / 400)
+    assert (low, high) == pytest.approx((0.8 - half_width, 0.8 + half_width), abs=0.006)
+
+
+def test_the_same_rows_under_every_seed_are_no_more_evidence_than_one_seed() -> None:
+    rows, ids = (np.arange(200) < 150).astype(float), np.arange(200)
+    low, high = interval([rows] * 4, [ids] * 4)
+    alone = interval([rows], [ids])
+    assert high - low == pytest.approx(alone[1] - alone[0], rel=0.1)
+    apart = interval([rows] * 4, [ids + 200 * seed for seed in range(4)])
+    assert apart[1] - apart[0] < 0.75 * (high - low)  # other rows under each seed are
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    rng = np.random.default_rng(1)
+    rows = [(rng.random(300) < p).astype(float) for p in (0.6, 0.7, 0.8, 0.9)]
+    ids = [np.arange(300) + 300 * seed for seed in range(4)]
+    low, high = interval(rows, ids)
+    from_rows_alone = 2 * 1.96 * np.sqrt(0.75 * 0.25 / 1200)
+    assert high - low > 2 * from_rows_alone
+
+
+def test_blocks_do_not_change_what_a_resample_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nlptl.evaluate import intervals
+
+    seen = []
+
+    def score(seed: int, weights: np.ndarray) -> np.ndarray:
+        seen.append(weights)
+        return weights.sum(axis=1, keepdims=True)
+
+    monkeypatch.setattr(intervals, "CELLS", 30)
+    samples = bootstrap(score, [np.arange(10)], seed_draws=np.ones((7, 1)), rng=np.random.default_rng(0))
+    assert [len(block) for block in seen] == [3, 3, 1]
+    np.testing.assert_array_equal(samples, np.full((7, 1), 10.0))  # every resample holds as many rows as there are
+
+
+def test_undefined_seeds_are_passed_over_and_nothing_defined_is_nan() -> None:
+    draws = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
+    score = lambda seed, weights: np.full((len(weights), 1), [0.5, np.nan][seed])  # noqa: E731
+    ids = [np.arange(3), np.arange(3)]
+    samples = bootstrap(score, ids, seed_draws=draws, rng=np.random.default_rng(0))[:, 0]
+    np.testing.assert_array_equal(samples, [0.5, 0.5, np.nan])
+    assert percentiles(samples) == (0.5, 0.5)
+    assert np.isnan(percentiles(np.array([np.nan]))).all()
+
+
+def test_one_seed_is_never_drawn_away_and_draws_follow_the_generator() -> None:
+    np.testing.assert_array_equal(draw_seeds(1, resamples=5, rng=np.random.default_rng(0)), np.ones((5, 1)))
+    twice = [draw_seeds(3, resamples=50, rng=np.random.default_rng(7)) for _ in range(2)]
+    np.testing.assert_array_equal(*twice)
+    assert (twice[0].sum(axis=1) == 3).all() and (twice[0] == 0).any()

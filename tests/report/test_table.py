@@ -1,0 +1,77 @@
+import io
+
+import pytest
+from made_predictions import EVIL
+from rich.console import Console
+
+from nlptl.report.results import Results
+from nlptl.report.table import interval, number, points, task_table, verdict
+
+
+def printed(results: Results, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(results)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9584, ".958"), (1.0, "1.000"), (0.0, ".000"), (10.5, "10.500"), (-0.2, "-0.200"), (None, "–")],
+)
+def test_numbers_as_they_are_printed(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_intervals_as_they_are_printed() -> None:
+    assert interval([0.944, 0.971]) == ".944–.971"
+    assert interval([-0.0123, 0.02], in_points=True) == "[-1.2, +2.0]"
+    assert interval([None, None]) == ""
+
+
+def test_the_terminal_shows_intervals_baselines_and_where_a_baseline_wins(results: Results) -> None:
+    text = printed(results, 160)
+    for shown in ("majority", "tfidf", "probe", "gain", "95 % intervals", "mean of domains", "▼"):
+        assert shown in text
+    flat = " ".join(text.split())
+    assert f"tfidf is better on {EVIL} by" in flat  # the name as it is: neither markup nor lost
+    assert "tfidf is better on ann" not in flat
+    gain = results["tasks"]["spam"]["gains"]["domains"]["ann"]["better"]["accuracy"]
+    assert f"{100 * gain:+.1f}" in text
+    assert "recall_at_loss of ann: a loss of 0.01 takes at least 300 rows" in flat
+
+
+def test_a_loss_is_told_with_its_size_and_interval_and_how_sure_it_is(results: Results) -> None:
+    task = results["tasks"]["spam"]
+    gain = task["gains"]["domains"][EVIL]["tfidf"]
+    low, high = gain["ci95"]
+    ends = f"[{-100 * high:.1f}, {-100 * low:.1f}]"
+    (line,) = [line for line in task_table("spam", task).losses if line.startswith("tfidf")]
+    assert line == f"tfidf is better on {EVIL} by {-100 * gain['accuracy']:.1f} points {ends}"
+    unsure = {**gain, "ci95": [-0.1, 0.05], "accuracy": -0.02}
+    changed = {**task, "gains": {**task["gains"], "domains": {**task["gains"]["domains"], EVIL: dict.fromkeys(
+        ("majority", "tfidf", "probe", "better"), unsure)}}}  # fmt: skip
+    lines = task_table("spam", changed).losses
+    assert f"tfidf is better on {EVIL} by 2.0 points [-5.0, 10.0], not a sure difference" in lines
+
+
+def test_marks_follow_the_interval_of_the_gain(results: Results) -> None:
+    rows = {row.domain: row.tone for row in task_table("spam", results["tasks"]["spam"]).rows}
+    assert rows["ann"] == "better" and rows[EVIL] == "worse"
+
+
+def test_the_verdict_is_one_sentence_also_without_baselines(results: Results) -> None:
+    task = results["tasks"]["topic"]
+    assert "on ann; " in verdict("topic", task)
+    bare = {**task, "gains": {"overall": {}, "domains": {"ann": {}}}, "baselines": {}}
+    assert verdict("topic", bare).endswith("no baseline to set it against.")
+    assert task_table("topic", bare).rows[0].gain == ("–", "")
+
+
+def test_a_narrow_terminal_and_a_notebook_show_the_same(results: Results) -> None:
+    assert "▼" in printed(results, 60)
+    narrow, task = printed(results, 80), results["tasks"]["spam"]
+    for gain in (gains["better"] for gains in task["gains"]["domains"].values()):
+        assert all(points(number) in narrow for number in (gain["accuracy"], *gain["ci95"]))  # nothing is cut off
+    html = results._repr_html_()
+    assert "&lt;script&gt;" in html and "<script" not in html and "worse" in html
+    assert "better than" in repr(results) or "difference" in repr(results) or "worse" in repr(results)

@@ -1,0 +1,304 @@
+"""The command line: what it prints, what it calls, and the status it leaves."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nlptl.cli import main
+from nlptl.errors import DataError, RunError
+from nlptl.recipe import Recipe
+
+RECIPE = """
+data: {kind: csv, path: mail.csv, domain: user}
+heads: {spam: {kind: linear, column: label, labels: [ham, spam]}}
+"""
+MAIL = "text,label,user\n" + "".join(
+    f"{'win cash now' if n % 3 == 0 else 'the gas report'} number {n},{'spam' if n % 3 == 0 else 'ham'},{'ab'[n % 2]}\n"
+    for n in range(30)
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: a recipe and its data."""
+    (tmp_path / "spam.yaml").write_text(RECIPE, encoding="utf-8")
+    (tmp_path / "mail.csv").write_text(MAIL, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    return tmp_path
+
+
+def status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    return int(end.value.code or 0)
+
+
+Replace = Callable[..., None]
+
+
+@pytest.fixture
+def replace(monkeypatch: pytest.MonkeyPatch) -> Replace:
+    """Put functions in the place of a module that is slow to import."""
+
+    def put(name: str, **functions: Any) -> None:
+        module = ModuleType(name)
+        vars(module).update(functions)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    return put
+
+
+def fails_with(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+# --- status and errors ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "absent.yaml"),
+        ("check", "spam.yaml", "train.lr=fast"),
+        ("check", "spam.yaml", "data.path=absent.csv"),
+        ("list", "nothing"),
+        ("show",),
+        ("fly",),
+        ("run",),
+        ("run", "spam.yaml", "--nothing"),
+        ("init", "absent.csv"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_2_without_a_traceback(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.err and "Traceback" not in said.err and not said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RunError("the loss is NaN"), 1),
+        (DataError("no rows"), 2),
+        (ZeroDivisionError("x"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_run_that_fails(
+    error: BaseException, expected: int, replace: Replace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace("nlptl.fitting", fit=fails_with(error))
+    assert status("run", "spam.yaml") == expected
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_what_nobody_expected_is_one_line_with_its_place_and_the_next_step(
+    replace: Replace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace("nlptl.fitting", fit=fails_with(ZeroDivisionError("two\nlines")))
+    status("run", "spam.yaml")
+    said = capsys.readouterr().err
+    assert said.startswith("error: ZeroDivisionError: two lines (at test_cli.py:")
+    assert said.endswith("run again with --debug for the traceback.\n") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), RunError("the loss is NaN")], ids=repr)
+def test_debug_lets_the_traceback_through(error: Exception, replace: Replace) -> None:
+    replace("nlptl.fitting", fit=fails_with(error))
+    with pytest.raises(type(error)):
+        main(["run", "spam.yaml", "--debug"])
+
+
+def test_any_command_that_is_interrupted_is_130(replace: Replace) -> None:
+    replace("nlptl.predict", predict_file=fails_with(KeyboardInterrupt()))
+    assert status("predict", "model", "in.csv", "-o", "out.csv") == 130
+
+
+def test_all_problems_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("check", "spam.yaml", "train.lr=fast", "seed=-1", "encoder.pool=lats") == 2
+    assert capsys.readouterr().err.startswith("error: 3 problems in spam.yaml:\n  override 'encoder.pool=lats'")
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+def test_only_the_main_process_prints(
+    replace: Replace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace("nlptl.fitting", fit=lambda *_, **__: SimpleNamespace(results="the table", folder=Path("runs/x")))
+    monkeypatch.setenv("RANK", "1")
+    assert status("run", "spam.yaml") == 0
+    assert status("check", "absent.yaml") == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
+def test_another_process_says_what_it_alone_met(
+    replace: Replace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace("nlptl.fitting", fit=fails_with(RunError("out of memory")))
+    monkeypatch.setenv("RANK", "1")
+    assert status("run", "spam.yaml") == 1
+    assert capsys.readouterr().err == "error in process 1: out of memory\n"
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_run_hands_over_what_was_asked(replace: Replace, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[Any] = []
+
+    def fit(recipe: Recipe, *, out: Path | None, resume: bool) -> SimpleNamespace:
+        asked.extend((recipe, out, resume))
+        return SimpleNamespace(results="the table", folder=Path("runs/spam"))
+
+    replace("nlptl.fitting", fit=fit)
+    assert status("run", "spam.yaml", "seed=3", "--out", "there", "train.lr=1e-4", "--resume") == 0
+    assert asked == [Recipe.load("spam.yaml", "seed=3", "train.lr=1e-4"), Path("there"), True]
+    assert capsys.readouterr().out == "the table\nRun folder: runs/spam\n"
+
+
+def test_check_says_what_would_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("check", "spam.yaml") == 0
+    said = capsys.readouterr().out
+    assert "is sound" in said and "30 rows, columns text, label, user" in said
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.domain=usr", "no column 'usr' (data.domain); did you mean 'user'? Its columns are: text, label, user."),
+        ("heads.spam.column=zzz", "no column 'zzz' (heads.spam.column). Its columns are: text, label, user."),
+    ],
+)
+def test_check_sees_columns_that_are_absent(override: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("check", "spam.yaml", override) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_show_prints_a_recipe_that_loads_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("show", "spam.yaml", "train.lr=1e-4") == 0
+    (folder / "shown.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert Recipe.load("shown.yaml") == Recipe.load("spam.yaml", "train.lr=1e-4")
+
+
+@pytest.mark.parametrize("arguments", [("show", "--schema"), ("show", "spam.yaml", "--schema")], ids=" ".join)
+def test_show_prints_the_schema(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(*arguments) == 0
+    assert json.loads(capsys.readouterr().out) == Recipe.json_schema()
+
+
+def test_list_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    from nlptl.registry import ROOMS, kinds
+
+    assert status("list") == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert rows == [[room, kind] for room in ROOMS for kind in kinds(room)]
+
+
+def test_list_of_one_room(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("list", "tune") == 0
+    said = capsys.readouterr().out
+    assert "lora" in said and "linear" not in said
+
+
+def test_predict_hands_over_what_was_asked(replace: Replace) -> None:
+    asked: dict[str, Any] = {}
+    replace("nlptl.predict", predict_file=lambda *paths, **options: asked.update(options, paths=paths))
+    assert status("predict", "model", "in.csv", "-o", "out.parquet", "--text", "body", "--domain", "user") == 0
+    assert asked.pop("paths") == (Path("model"), Path("in.csv"), Path("out.parquet"))
+    assert asked == {"text": "body", "text_pair": None, "domain": "user", "id": None, "batch_tokens": 2048}
+
+
+def test_compare_prints_the_table(replace: Replace, capsys: pytest.CaptureFixture[str]) -> None:
+    replace("nlptl.report.compare", compare=lambda first, second: f"{first} against {second}")
+    assert status("compare", "runs/a", "runs/b") == 0
+    assert capsys.readouterr().out == "runs/a against runs/b\n"
+
+
+# --- init -------------------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_recipe_that_checks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("init", "mail.csv") == 0
+    recipe = Recipe.load("recipe.yaml")
+    assert not isinstance(recipe.data, dict)
+    assert (recipe.data.kind, recipe.data.text, recipe.data.domain) == ("csv", "text", "user")
+    head = recipe.heads["spam"]
+    assert (head.column, head.labels, head.positive) == ("label", ("ham", "spam"), "spam")
+    written = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    assert "2 labels: ham 20, spam 10" in written and "2 domains: a 15, b 15" in written
+    assert status("check", "recipe.yaml") == 0
+
+
+def test_init_overwrites_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("init", "mail.csv", "-o", "spam.yaml") == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (folder / "spam.yaml").read_text(encoding="utf-8") == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.tsv", MAIL.replace(",", "\t"), {"kind": "csv", "delimiter": "\t"}),
+        ("b.csv", MAIL.replace(",", ";"), {"kind": "csv", "delimiter": ";"}),
+        ("c.csv", MAIL.replace("cash", "café"), {"kind": "csv", "encoding": "cp1252"}),
+        ("d.csv", MAIL.replace("text,label,user", "Body,Class,mailbox"), {"text": "Body", "domain": "mailbox"}),
+        (
+            "e.jsonl",
+            "".join(
+                json.dumps(
+                    {"sent": f"2020-01-{n + 1:02}", "message": f"this is text {n}", "y": n % 3, "split": "train"}
+                )
+                + "\n"
+                for n in range(30)
+            ),
+            {"kind": "jsonl", "text": "message", "time": "sent", "split": "split", "domain": None},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 8 else "",
+)
+def test_init_looks_at_the_data(name: str, content: str, expected: dict[str, Any], folder: Path) -> None:
+    (folder / name).write_bytes(content.encode("cp1252"))
+    assert status("init", name) == 0
+    found = Recipe.load("recipe.yaml").data
+    assert {key: getattr(found, key) for key in expected} == expected
+    assert status("check", "recipe.yaml") == 0
+
+
+@pytest.mark.parametrize("name", ["notes.docx", "numbers.csv"])
+def test_init_says_what_it_cannot_read(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / name).write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    assert status("init", name) == 2
+    said = capsys.readouterr().err
+    assert "known endings: " in said or "no column seems to hold text; the columns are: a, b" in said
+    assert not (folder / "recipe.yaml").exists()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "domain", "task", "positive"),
+    [
+        ("enron_spam_4users", "user", "spam", "spam"),
+        ("reviews_10domains", "domain", "label", "positive"),
+        ("trec_qc", None, "label", None),
+    ],
+)
+def test_init_on_real_data(name: str, domain: str | None, task: str, positive: str | None, shared_data: Path) -> None:
+    assert status("init", str(shared_data / f"{name}.parquet")) == 0
+    recipe = Recipe.load("recipe.yaml")
+    assert not isinstance(recipe.data, dict)
+    assert recipe.data.domain == domain
+    assert recipe.heads[task].column == "label" and recipe.heads[task].positive == positive
+    assert status("check", "recipe.yaml") == 0

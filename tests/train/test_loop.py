@@ -1,0 +1,161 @@
+"""The loop: it learns, it resumes to the same bits, it stops on what is not a number, many processes agree with one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import train_network
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from train_network import make_examples, make_network
+
+from nlptl.errors import RunError
+from nlptl.model import Examples, Network
+from nlptl.recipe import Train
+from nlptl.train.loop import held_out_loss, plan_steps, train
+
+
+SETTINGS = Train(epochs=3, batch_tokens=128, lr=1e-2, checkpoint_steps=4)
+
+
+@pytest.fixture
+def network(tiny_encoder: Path) -> Network:
+    return make_network(tiny_encoder)
+
+
+class Interrupted(Exception):
+    """Stands for a kill."""
+
+
+def run(
+    network: Network,
+    examples: Examples,
+    folder: Path,
+    *,
+    settings: Train = SETTINGS,
+    resume: bool = False,
+    stop_after: int | None = None,
+    validation: Examples | None = None,
+    fingerprint: str = "f",
+) -> list[dict[str, Any]]:
+    """Train and return what was logged; with ``stop_after``, break off after so many steps."""
+    logged: list[dict[str, Any]] = []
+
+    def progress(done: int, total: int) -> None:
+        if done == stop_after:
+            raise Interrupted
+
+    train(
+        network, examples, validation=validation, settings=settings, seed=3, folder=folder, fingerprint=fingerprint,
+        resume=resume, accelerator=Accelerator(cpu=True), log=logged.append, progress=progress,
+    )  # fmt: skip
+    return logged
+
+
+def weights(network: Network) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
+
+
+def test_it_learns_and_leaves_the_frozen_weights_alone(network: Network, tmp_path: Path) -> None:
+    examples = make_examples(network)
+    frozen = {name: p.clone() for name, p in network.named_parameters() if not p.requires_grad}
+    learning = weights(network)
+    before = held_out_loss(network, examples, SETTINGS, Accelerator(cpu=True))
+    run(network, examples, tmp_path, settings=Train(epochs=15, batch_tokens=128, lr=3e-2, checkpoint_steps=1000))
+    assert held_out_loss(network, examples, SETTINGS, Accelerator(cpu=True)) < before / 2
+    for name, parameter in network.named_parameters():
+        if name in frozen:
+            assert torch.equal(parameter, frozen[name]), name
+        else:
+            assert not torch.equal(parameter, learning[name]), name
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 7, 11])
+def test_a_broken_off_run_resumes_to_the_same_bits(tiny_encoder: Path, tmp_path: Path, stop_after: int) -> None:
+    whole, broken, resumed = (make_network(tiny_encoder) for _ in range(3))
+    examples = make_examples(whole)
+    history = run(whole, examples, tmp_path / "a")
+    with pytest.raises(Interrupted):
+        run(broken, examples, tmp_path / "b", stop_after=stop_after)
+    again = run(resumed, examples, tmp_path / "b", resume=True)
+    assert again == history
+    for name, parameter in weights(whole).items():
+        assert torch.equal(parameter, weights(resumed)[name]), name
+
+
+def test_resuming_another_recipes_checkpoint_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    network = make_network(tiny_encoder)
+    run(network, make_examples(network), tmp_path)
+    with pytest.raises(RunError, match="another recipe, other data or another encoder"):
+        run(network, make_examples(network), tmp_path, resume=True, fingerprint="g")
+
+
+def test_accumulated_batches_have_the_gradient_of_their_union(tiny_encoder: Path, tmp_path: Path) -> None:
+    """One step over two batches of 30 rows is one step over one batch of 60."""
+    apart, together = make_network(tiny_encoder), make_network(tiny_encoder)
+    examples = make_examples(apart)
+    one_step = {"epochs": 1, "optimizer": "adam", "lr": 1e-2, "warmup": 0.0, "decay": "constant"}
+    run(apart, examples, tmp_path / "a", settings=Train(batch_rows=30, accumulate=2, **one_step))
+    run(together, examples, tmp_path / "b", settings=Train(batch_rows=60, **one_step))
+    for name, parameter in weights(apart).items():
+        torch.testing.assert_close(parameter, weights(together)[name], atol=1e-5, rtol=0, msg=name)
+
+
+def test_with_validation_the_best_epoch_is_kept_and_patience_ends_the_run(tiny_encoder: Path, tmp_path: Path) -> None:
+    network = make_network(tiny_encoder)
+    examples = make_examples(network)
+    settings = Train(epochs=8, batch_tokens=128, lr=0.5, decay="constant", patience=2)
+    logged = run(network, examples, tmp_path, settings=settings, validation=examples)
+    losses = [entry["validation_loss"] for entry in logged if "validation_loss" in entry]
+    best = int(np.argmin(losses))
+    assert len(losses) == min(8, best + 3), losses
+    kept = held_out_loss(network, examples, settings, Accelerator(cpu=True))
+    assert kept == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_a_loss_that_is_not_a_number_names_the_rows_and_keeps_the_checkpoint(
+    network: Network, tmp_path: Path
+) -> None:
+    examples = make_examples(network)
+    poisoned = Examples(
+        ids=examples.ids, tasks=examples.tasks, labels=examples.labels, lengths=examples.lengths,
+        tokens=examples.tokens, offsets={"kind": np.full((60, 1), np.nan)},
+    )  # fmt: skip
+    run(network, examples, tmp_path)
+    kept = sorted(tmp_path.glob("step-*"))
+    with pytest.raises(RunError, match=r"stopped at step 1, epoch 1: loss nan.*row\d+.*lower train.lr"):
+        run(network, poisoned, tmp_path)
+    assert sorted(tmp_path.glob("step-*")) == kept
+
+
+def test_the_plan_visits_every_row_once_an_epoch_and_is_cut_at_max_steps() -> None:
+    lengths = np.random.default_rng(0).integers(3, 90, 500)
+    steps = plan_steps(lengths, Train(epochs=2, batch_tokens=512, accumulate=3), seed=1)
+    for epoch in range(2):
+        rows = np.concatenate([batch for step in steps if step.epoch == epoch for batch in step.batches])
+        assert sorted(rows) == list(range(500))
+    assert [step.ends_epoch for step in steps].count(True) == 2
+    assert len(plan_steps(lengths, Train(batch_tokens=512, max_steps=2), seed=1)) == 2
+    other = plan_steps(lengths, Train(epochs=2, batch_tokens=512, accumulate=3), seed=2)
+    assert not np.array_equal(steps[0].batches[0], other[0].batches[0])
+
+
+def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Dropout 0, 20 steps: the same weights within 1e-4."""
+    script = Path(train_network.__file__)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        subprocess.run([*command, str(script), str(tiny_encoder), str(tmp_path / f"{processes}.safetensors")],
+                       check=True, env=environment, capture_output=True, timeout=240)  # fmt: skip
+    one, two = (load_file(tmp_path / f"{processes}.safetensors") for processes in (1, 2))
+    assert one.keys() == two.keys() and len(one) > 4
+    moved = max(float(tensor.abs().max()) for name, tensor in one.items() if "lora_B" in name)
+    assert moved > 1e-2  # it did train
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=1e-4, rtol=0, msg=name)
