@@ -65,7 +65,7 @@ def _nested(value: Any) -> bool:
 def _commented(line: str, field: FieldInfo, column: int, indent: str) -> Iterator[str]:
     if not field.description:
         yield line
-    elif len(commented := f"{line:<{column}}# {field.description}") <= WIDTH:
+    elif len(commented := f"{line:<{column - 2}}  # {field.description}") <= WIDTH:
         yield commented
     else:
         yield f"{indent}# {field.description}"

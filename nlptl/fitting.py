@@ -214,7 +214,7 @@ def _parameters(model: Model) -> dict[str, int]:
     """Parameters that were fitted (adapter and heads, words included), and all there are."""
     every = sum(parameter.numel() for parameter in model.network.parameters())
     heads = sum(parameter.numel() for parameter in model.network.heads.parameters())
-    adapter = sum(p.numel() for name, p in model.network.backbone.named_parameters() if ".lora_" in name)
+    adapter = model.network.backbone.adapter_size
     words = sum(weights.size for weights in model.words.weights.values()) if model.words else 0
     return {"trainable": heads + adapter + words, "total": every + words}
 

@@ -126,8 +126,8 @@ class _Rows:
     @staticmethod
     def cleaned(values: pd.Series[Any]) -> pd.Series[Any]:
         """Texts; null where there is nothing but space."""
-        texts = values.map(_text)
-        return texts.where(texts.map(lambda text: bool(text and text.strip())), None)
+        texts = [_text(value) for value in values]
+        return pd.Series([text if text and text.strip() else None for text in texts], values.index, dtype=object)
 
 
 def _check_columns(name: str, source: Source, heads: Mapping[str, Head], raw: pd.DataFrame) -> None:

@@ -57,9 +57,13 @@ class Backbone(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the frozen weights."""
-        frozen = [parameter.dtype for parameter in self.body.parameters() if not parameter.requires_grad]
-        return frozen[0] if frozen else next(self.body.parameters()).dtype
+        """Of the pretrained weights."""
+        return next(parameter.dtype for name, parameter in self.body.named_parameters() if not _of_adapter(name))
+
+    @property
+    def adapter_size(self) -> int:
+        """Parameters of the adapter; 0 without one."""
+        return sum(parameter.numel() for name, parameter in self.body.named_parameters() if _of_adapter(name))
 
     @property
     def room(self) -> int:
@@ -73,21 +77,20 @@ class Backbone(nn.Module):
         return [*before, *content, *after]
 
     def freeze(self, precision: str) -> Backbone:
-        """Cast all that does not learn to ``precision``; what learns stays float32."""
-        learns = {id(parameter) for parameter in self.parameters() if parameter.requires_grad and _adapter(self.body)}
-        for parameter in self.body.parameters():
-            if id(parameter) not in learns:
-                parameter.requires_grad_(False)
-                parameter.data = parameter.data.to(getattr(torch, precision))
+        """Cast the pretrained weights to ``precision``; an adapter's stay float32. Only what learns keeps gradients."""
+        for name, parameter in self.body.named_parameters():
+            if _of_adapter(name):
+                continue
+            parameter.requires_grad_(False)
+            parameter.data = parameter.data.to(getattr(torch, precision))
         return self
 
     def identity(self) -> str:
         """Hash of all that makes a text's vectors: weights (an adapter's included), tokenizer, prompt, pooling."""
         adapter = hashlib.sha256()
-        if _adapter(self.body):
-            for name, parameter in sorted(self.body.named_parameters()):
-                if ".lora_" in name or "lora_magnitude" in name:
-                    adapter.update(name.encode() + parameter.detach().float().cpu().numpy().tobytes())
+        for name, parameter in sorted(self.body.named_parameters()):
+            if _of_adapter(name):
+                adapter.update(name.encode() + parameter.detach().float().cpu().numpy().tobytes())
         described = [self.base_identity, adapter.hexdigest(), self.prompt, self.pooling]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
@@ -145,8 +148,9 @@ def resolve_precision(asked: str, device: torch.device | str) -> str:
     return "bfloat16" if native else "float32"
 
 
-def _adapter(body: nn.Module) -> bool:
-    return hasattr(body, "peft_config")
+def _of_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter that PEFT added."""
+    return ".lora_" in name
 
 
 @contextmanager

@@ -1,0 +1,193 @@
+"""From recipe to run, on a tiny encoder and made mail: what a run leaves, what it never does, and that it resumes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_mail import mail
+
+import nlptl
+from nlptl._fitting_launch import asked_processes
+
+RUN_FOLDER = {
+    "recipe.yaml", "lock.json", "results.json", "report.html", "rejected.jsonl", "predictions.parquet", "model",
+}  # fmt: skip
+
+
+def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
+    """Four people's mail, the last of them unseen."""
+    settings: dict[str, Any] = {
+        "name": "test",
+        "data": {"kind": "parquet", "path": str(path), "domain": "user", "time": "date"},
+        "transfer": {"target": "dee", "target_labels": 0, "hold_out": 0.5},
+        "encoder": {"model": str(model), "max_length": 24},
+        "heads": {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "positive": "spam"}},
+        "evaluate": {"bootstrap": 100},
+    }
+    for name, section in sections.items():
+        settings[name] = {**settings.get(name, {}), **section}
+    return nlptl.Recipe(**settings)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "mail.parquet"
+    mail().to_parquet(path)
+    return path
+
+
+LORA = {"tune": {"kind": "lora", "rank": 2}, "train": {"max_steps": 6, "batch_tokens": 256, "checkpoint_steps": 2}}
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """What must not differ between a run and its repetition."""
+    results = json.loads((folder / "results.json").read_text())
+    return {key: results[key] for key in ("tasks", "matrix", "leaks", "rejected", "encoder", "params")}
+
+
+@pytest.mark.parametrize("tuned", [{}, LORA], ids=["frozen", "lora"])
+def test_a_run_leaves_its_folder_and_answers_again(
+    tiny_encoder: Path, table: Path, tmp_path: Path, tuned: dict[str, Any]
+) -> None:
+    made = recipe(tiny_encoder, table, encoder={"lexical": "tfidf"}, **tuned)
+    run = nlptl.fit(made, out=tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= RUN_FOLDER | ({"metrics.jsonl"} if tuned else set())
+    assert nlptl.Recipe.load(tmp_path / "run" / "recipe.yaml") == made
+
+    spam = run.results["tasks"]["spam"]
+    assert spam["domains"]["dee"]["n"] == 20
+    assert spam["domains"]["dee"]["shipped"] == ("lora" if tuned else "solved")
+    assert spam["overall"]["accuracy"] > 0.9
+    assert run.results["overall"] == spam["overall"]
+
+    texts = ["you can win a free cash prize", "the report for monday", "x"]
+    again = nlptl.load(tmp_path / "run").predict(texts)
+    pd.testing.assert_frame_equal(again, run.predict(texts, domain="dee"), atol=1e-6)
+    assert list(again["spam"][:2]) == ["spam", "ham"]
+    np.testing.assert_allclose(again["spam.ham"] + again["spam.spam"], 1)
+
+
+def test_predictions_of_the_saved_model_are_the_scored_ones(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    """What is reported is what is served."""
+    nlptl.fit(recipe(tiny_encoder, table, **LORA, encoder={"lexical": "tfidf"}), out=tmp_path)
+    scored = pd.read_parquet(tmp_path / "predictions.parquet").set_index("id")
+    rows = nlptl.data.Parquet(path=str(table)).frame(nlptl.contracts.Quarantine())
+    texts = rows[rows.user == "dee"].text.tolist()
+    answers = nlptl.load(tmp_path).predict(texts)["spam.spam"].to_numpy()
+    served = np.sort(answers)
+    reported = np.sort([shares[1] for shares in scored["model"]])
+    assert len(reported) == 20
+    assert np.abs(served[:, None] - reported[None]).min(axis=0).max() < 1e-6
+
+
+def test_the_targets_labels_are_never_read_while_they_are_hidden(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Turn every label of the target round: nothing but its scores changes."""
+    models = []
+    for name, turned in (("a", False), ("b", True)):
+        rows = mail()
+        here = rows.user == "dee"
+        if turned:
+            rows.loc[here, "label"] = np.where(rows.label[here] == "spam", "ham", "spam")
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+        made = recipe(tiny_encoder, tmp_path / f"{name}.parquet", encoder={"lexical": "tfidf"}, **LORA)
+        run = nlptl.fit(made, out=tmp_path / name)
+        models.append(run.predict(["win a prize on monday"]))
+        answers = pd.read_parquet(tmp_path / name / "predictions.parquet").set_index("id")
+        models.append(pd.DataFrame(answers[["model", "tfidf", "probe", "majority"]].map(list)).sort_index())
+    pd.testing.assert_frame_equal(models[0], models[2])
+    pd.testing.assert_frame_equal(models[1], models[3])
+
+
+def test_every_domain_in_turn(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    made = recipe(tiny_encoder, table, transfer={"protocol": "leave_one_out", "target": "*", "hold_out": 1},
+                  evaluate={"matrix": True, "seeds": 2})  # fmt: skip
+    run = nlptl.fit(made, out=tmp_path)
+    people = {"ann", "bob", "cy", "dee"}
+    assert set(run.results["domains"]) == people == set(run.models) == set(run.results["matrix"])
+    assert run.results["matrix"]["ann"]["ann"] is None and run.results["matrix"]["ann"]["bob"] > 0.5
+    assert [seed["seed"] for seed in run.results["tasks"]["spam"]["seeds"]] == [0, 1]
+    assert nlptl.load(tmp_path / "model" / "bob").predict(["win"]).shape == (1, 3)
+    with pytest.raises(nlptl.ModelError, match="one model a target: ann, bob, cy, dee"):
+        nlptl.load(tmp_path)
+    with pytest.raises(nlptl.RunError, match="did you mean 'bob'"):
+        run.predict(["win"], domain="bobb")
+
+
+def test_two_tasks_and_rows_that_lack_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = mail()
+    rows.loc[rows.index % 4 == 0, "topic"] = None
+    rows.to_parquet(tmp_path / "two.parquet")
+    made = recipe(tiny_encoder, tmp_path / "two.parquet", heads={"topic": {"kind": "linear"}}, **LORA)
+    run = nlptl.fit(made, out=tmp_path / "run")
+    assert set(run.results["tasks"]) == {"spam", "topic"}
+    assert run.results["tasks"]["topic"]["labels"] == ["home", "shop", "work"]
+    assert run.results["tasks"]["topic"]["domains"]["dee"]["n"] < run.results["tasks"]["spam"]["domains"]["dee"]["n"]
+
+
+def test_what_cannot_be_read_is_counted_and_named(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = mail()
+    rows.loc[3, "text"] = None
+    rows.loc[5, "label"] = "scam"
+    rows.loc[7, "date"] = "someday"
+    rows.to_parquet(tmp_path / "some.parquet")
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "some.parquet"), out=tmp_path / "run")
+    rejected = [json.loads(line) for line in (tmp_path / "run" / "rejected.jsonl").read_text().splitlines()]
+    assert run.results["rejected"] == 3
+    assert {(row["line"], row["reason"]) for row in rejected} == {
+        (4, "no text"), (6, "label 'scam' is none of ham, spam"), (8, "cannot read the date 'someday'"),
+    }  # fmt: skip
+    with pytest.raises(nlptl.DataError, match=r"3 of 160 rows were rejected.*some.parquet:4"):
+        nlptl.fit(recipe(tiny_encoder, tmp_path / "some.parquet", data={"max_rejected": 0.01}), out=tmp_path / "run")
+
+
+def test_a_folder_with_other_files_is_left_alone(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(nlptl.RunError, match="holds files but no run"):
+        nlptl.fit(recipe(tiny_encoder, table), out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_resuming_with_another_recipe_is_refused(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    nlptl.fit(recipe(tiny_encoder, table), out=tmp_path)
+    with pytest.raises(nlptl.RecipeError, match=r"another recipe: transfer\.hold_out differ"):
+        nlptl.fit(recipe(tiny_encoder, table, transfer={"hold_out": 0.4}), out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("kill_at", ["features", "step-00000002", "step-00000006"])
+def test_killed_and_resumed_is_as_if_nothing_had_happened(
+    tiny_encoder: Path, table: Path, tmp_path: Path, kill_at: str
+) -> None:
+    """SIGKILL as soon as a file appears, then the same command with --resume: the same numbers."""
+    made = recipe(tiny_encoder, table, encoder={"lexical": "tfidf"}, **LORA)
+    made.save(tmp_path / "recipe.yaml")
+    environment = os.environ | {"NLPTL_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "nlptl", "run", str(tmp_path / "recipe.yaml"), "--out"]
+    quiet = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    broken = subprocess.Popen([*command, str(tmp_path / "b")], **quiet)
+    deadline = time.monotonic() + 120
+    while broken.poll() is None and time.monotonic() < deadline:
+        if any(tmp_path.glob(f"*/{kill_at}")) or any(tmp_path.glob(f"b/checkpoints/*/{kill_at}")):
+            broken.send_signal(signal.SIGKILL)
+        time.sleep(0.005)
+    broken.wait()
+    subprocess.run([*command, str(tmp_path / "b"), "--resume"], env=environment, check=True, capture_output=True)
+    fresh = environment | {"NLPTL_CACHE": str(tmp_path / "cache2")}
+    subprocess.run([*command, str(tmp_path / "a")], env=fresh, check=True, capture_output=True)
+    assert numbers(tmp_path / "a") == numbers(tmp_path / "b")
+    assert (tmp_path / "a" / "metrics.jsonl").read_text() == (tmp_path / "b" / "metrics.jsonl").read_text()
+
+
+def test_what_a_launcher_was_asked_for_is_read_off_its_command() -> None:
+    launch = ["python", "/venv/bin/accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "nlptl"]
+    assert asked_processes([["bash"], launch]) == 2
+    assert asked_processes([["/venv/bin/accelerate", "launch", "--num_processes=4", "-m", "nlptl"]]) == 4
+    assert asked_processes([["accelerate", "launch", "-m", "nlptl"]]) == 1
+    assert asked_processes([["make", "launch", "--num_processes", "2"]]) == 1
