@@ -9,7 +9,7 @@ recipe = nlptl.Recipe(
     name="notebook",
     data=nlptl.data.Mailboxes(mails=120),
     transfer={"target": ["ada"], "target_labels": 0, "hold_out": 0.5},
-    encoder={"lexical": "tfidf"},
+    encoder={"lexical": "tfidf", "max_length": 64},
     heads={"spam": nlptl.heads.Linear(column="label", labels=("ham", "spam"), positive="spam")},
 )
 run = nlptl.fit(recipe)

@@ -23,6 +23,7 @@ recipe = nlptl.Recipe(
     name="own-table",
     data=nlptl.data.Frame(table=table, text="body", domain="mailbox"),
     transfer={"protocol": "leave_one_out", "target_labels": 0, "hold_out": 1, "leaks": "keep"},
+    encoder={"max_length": 32},
     heads={"junk": nlptl.heads.Linear(column="verdict", labels=("fine", "junk"), positive="junk")},
     evaluate={"matrix": True},
 )

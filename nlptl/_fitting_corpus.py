@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from nlptl.contracts import Floats, Head, Ints, Task
 from nlptl.errors import DataError
+from nlptl.heads._reading import parts
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,14 @@ class Vectors:
     """Ascending row numbers."""
     readings: Mapping[str, Floats]
 
-    def of(self, rows: Ints, names: Sequence[str] | None = None) -> dict[str, Floats]:
-        """By reading: (rows, width) vectors of ``rows``, all of which are among those encoded."""
+    def of(self, rows: Ints, reading: str) -> Floats:
+        """(rows, width) vectors of ``rows``, all of which are among those encoded; parts of a reading side by side."""
+        return np.concatenate([self.parts(rows, [part])[part] for part in parts([reading])], axis=1)
+
+    def parts(self, rows: Ints, names: Sequence[str]) -> dict[str, Floats]:
+        """By reading of the encoder: (rows, width) vectors."""
         places = np.searchsorted(self.rows, rows)
-        return {name: self.readings[name][places] for name in names or self.readings}
+        return {name: self.readings[name][places] for name in names}
 
 
 def _task(name: str, head: Head, values: Sequence[Any]) -> Task:

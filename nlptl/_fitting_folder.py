@@ -13,6 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from nlptl._recipe_text import as_yaml
 from nlptl.contracts import Quarantine
 from nlptl.errors import RecipeError, RunError
 from nlptl.recipe import Recipe
@@ -49,7 +52,7 @@ class RunFolder:
         if self.path.exists() and any(self.path.iterdir()) and not written.is_file():
             raise RunError(f"{self.path.resolve()} holds files but no run; name another folder with --out.")
         if resume and written.is_file():
-            _same_recipe(Recipe.load(written), recipe, self.path)
+            _same_recipe(yaml.safe_load(written.read_text(encoding="utf-8")), recipe, self.path)
         if not self.main:
             return
         kept = {"checkpoints"} if resume else set()
@@ -58,7 +61,7 @@ class RunFolder:
             if name not in kept and target.exists():
                 shutil.rmtree(target) if target.is_dir() else target.unlink()
         self.path.mkdir(parents=True, exist_ok=True)
-        recipe.save(written)
+        written.write_text(as_yaml(recipe, described=True), encoding="utf-8")
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``."""
@@ -105,8 +108,8 @@ def file_name(target: str) -> str:
     return safe if safe == target else f"{safe}-{hashlib.sha256(target.encode()).hexdigest()[:8]}"
 
 
-def _same_recipe(before: Recipe, now: Recipe, folder: Path) -> None:
-    ours, theirs = _flat(now.model_dump(mode="json")), _flat(before.model_dump(mode="json"))
+def _same_recipe(before: dict[str, Any], now: Recipe, folder: Path) -> None:
+    ours, theirs = _flat(now.described()), _flat(before)
     differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     if differing:
         raise RecipeError(

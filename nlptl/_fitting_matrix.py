@@ -31,7 +31,7 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
             for target in turn.targets:
                 rows = setting.corpus.labelled(task, turn.score[domains[turn.score] == target])
                 shares = model.probabilities(
-                    list(setting.corpus.texts[rows]), readings=setting.vectors.of(rows, model.network.readings)
+                    list(setting.corpus.texts[rows]), readings=setting.vectors.parts(rows, model.network.readings)
                 )[task]
                 share = float(np.mean(correct(shares, setting.corpus.encoded[task][rows])))
                 cells.setdefault(source, {}).setdefault(target, []).append(share)

@@ -8,21 +8,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 
 from nlptl._fitting_corpus import Corpus, Vectors
 from nlptl._fitting_folder import RunFolder, file_name
 from nlptl._fitting_clock import Clock
-from nlptl.contracts import Floats, Ints
+from nlptl.contracts import Floats, Ints, Source
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
-from nlptl.encoder.store import readings_for
 from nlptl.encoder.tokens import tokenize
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.evaluate.predictions import Scored
-from nlptl.heads._solved import Folds, Solved, solve_vectors, solve_words
+from nlptl.heads._reading import CHOICES
+from nlptl.heads._solved import Folds, Solved, solve_head
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
@@ -62,7 +61,6 @@ class SolvedTurn:
     """The rung below: heads solved on the frozen encoder. ``folds`` and ``heads`` are by task."""
 
     folds: Mapping[str, Folds]
-    words: _SolvedWords
     heads: Mapping[str, Solved]
     model: Model
 
@@ -92,30 +90,29 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
 
 
 def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> SolvedTurn:
-    """Solve every task's linear head, words first where the recipe asks for them, on the frozen encoder."""
-    corpus = setting.corpus
+    """Solve every task's linear head on the frozen encoder, with the words beside it where the recipe asks for them."""
+    corpus, encoder = setting.corpus, setting.recipe.encoder
     folds = {name: _folds(setting, turn, groups, name, seed) for name in corpus.tasks}
-    words = _solve_words(setting, turn, folds)
+    lexical = None if encoder.lexical is None else Lexical.fit(list(corpus.texts[turn.teach]))
     solved = {
-        name: solve_vectors(
+        name: solve_head(
             corpus.tasks[name],
-            setting.vectors.of(rows, readings_for(setting.recipe.encoder.pool)),
+            {reading: setting.vectors.of(rows, reading) for reading in CHOICES[encoder.pool]},
             corpus.encoded[name][rows],
             folds[name],
-            words.out_of_fold.get(name),
+            None if lexical is None else lexical.transform(list(corpus.texts[rows])),
         )
         for name, rows in _teaching(corpus, turn).items()
     }
+    words = None if lexical is None else Words(lexical, {n: s.words for n, s in solved.items() if s.words is not None})
     heads = {name: TaskHead.solved(corpus.tasks[name], s) for name, s in solved.items()}
-    return SolvedTurn(folds, words, solved, Model(Network(setting.backbone, heads), words.kept))
+    return SolvedTurn(folds, solved, Model(Network(setting.backbone, heads), words, _columns(setting.recipe)))
 
 
-@dataclass(frozen=True)
-class _SolvedWords:
-    """The words' heads: what is kept for serving, and by task the honest logits of the teaching rows."""
-
-    kept: Words | None = None
-    out_of_fold: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+def _columns(recipe: Recipe) -> dict[str, str | None]:
+    """The text columns of the first source, by which files are read that the model is to answer."""
+    source = recipe.data if isinstance(recipe.data, Source) else next(iter(recipe.data.values()))
+    return {"text": source.text, "text_pair": source.text_pair}
 
 
 def _teaching(corpus: Corpus, turn: Turn) -> dict[str, Ints]:
@@ -137,18 +134,6 @@ def _folds(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int) -> 
     )
 
 
-def _solve_words(setting: Setting, turn: Turn, folds: Mapping[str, Folds]) -> _SolvedWords:
-    corpus = setting.corpus
-    if setting.recipe.encoder.lexical is None:
-        return _SolvedWords()
-    lexical = Lexical.fit(list(corpus.texts[turn.teach]))
-    solved: dict[str, Solved] = {}
-    for name, rows in _teaching(corpus, turn).items():
-        found = lexical.transform(list(corpus.texts[rows]))
-        solved[name] = solve_words(corpus.tasks[name], found, corpus.encoded[name][rows], folds[name])
-    return _SolvedWords(Words.of(lexical, solved), {name: s.out_of_fold for name, s in solved.items()})
-
-
 def _trains(recipe: Recipe) -> bool:
     """Whether anything is left to learn once the linear heads are solved."""
     return recipe.tune.learns or any(head.kind != "linear" for head in recipe.heads.values())
@@ -157,7 +142,7 @@ def _trains(recipe: Recipe) -> bool:
 def _trained(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Model:
     """The model after the loop: from the solved heads where the body learns, else over its vectors."""
     network = _network(setting, solved, seed)
-    examples = partial(_examples, setting, turn, network, solved.words)
+    examples = partial(_examples, setting, turn, network, solved)
     rows, held_back = _split_off(setting, turn, seed)
     with bar(f"train {turn.name}") as progress:
         train(
@@ -173,7 +158,7 @@ def _trained(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Mod
             log=lambda entry: setting.folder.log({"seed": seed, "turn": turn.name} | entry),
             progress=progress,
         )
-    return Model(network, solved.words.kept)
+    return Model(network, solved.model.words, solved.model.columns)
 
 
 def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
@@ -189,7 +174,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
         if task.head.kind == "linear":
             heads[name] = TaskHead.solved(task, s).requires_grad_(tune.learns)
         else:
-            heads[name] = TaskHead(task, s.reading, task.head.build(backbone.width, task.outputs))
+            heads[name] = TaskHead.fresh(task, s.reading, backbone.width)
     return Network(backbone, heads).to(setting.accelerator.device)
 
 
@@ -207,15 +192,15 @@ def _split_off(setting: Setting, turn: Turn, seed: int) -> tuple[Ints, Ints]:
     return np.sort(turn.teach[order[:-held]]), np.sort(turn.teach[order[-held:]])
 
 
-def _examples(setting: Setting, turn: Turn, network: Network, words: _SolvedWords, rows: Ints) -> Examples:
+def _examples(setting: Setting, turn: Turn, network: Network, solved: SolvedTurn, rows: Ints) -> Examples:
     """Rows as the loop wants them; the words' logits of rows that taught the words are those out of fold."""
-    corpus = setting.corpus
-    offsets = {}
-    if words.kept is not None:
-        offsets = words.kept.logits(list(corpus.texts[rows]))
-        for name, taught in _teaching(corpus, turn).items():
+    corpus, words = setting.corpus, solved.model.words
+    offsets = {} if words is None else words.logits(list(corpus.texts[rows]))
+    for name, taught in _teaching(corpus, turn).items():
+        out_of_fold = solved.heads[name].words_out_of_fold
+        if out_of_fold is not None:
             here = np.isin(rows, taught)
-            offsets[name][here] = words.out_of_fold[name][np.searchsorted(taught, rows[here])]
+            offsets[name][here] = out_of_fold[np.searchsorted(taught, rows[here])]
     tokens = None
     if setting.recipe.tune.learns:
         pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
@@ -226,14 +211,14 @@ def _examples(setting: Setting, turn: Turn, network: Network, words: _SolvedWord
         labels={name: encoded[rows] for name, encoded in corpus.encoded.items()},
         lengths=np.ones(len(rows), dtype=np.int64) if tokens is None else tokens.row_lengths,
         tokens=tokens,
-        readings=None if tokens is not None else setting.vectors.of(rows, network.readings),
+        readings=None if tokens is not None else setting.vectors.parts(rows, network.readings),
         offsets=offsets,
     )
 
 
 def _answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
     corpus, rows = setting.corpus, turn.score
-    readings = None if setting.recipe.tune.learns else setting.vectors.of(rows, model.network.readings)
+    readings = None if setting.recipe.tune.learns else setting.vectors.parts(rows, model.network.readings)
     with bar(f"answer {turn.name}") as progress:
         return model.probabilities(
             list(corpus.texts[rows]),
@@ -246,13 +231,13 @@ def _answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
 def _baselines(setting: Setting, turn: Turn, folds: Mapping[str, Folds], seed: int) -> dict[str, dict[str, Floats]]:
     """By task and baseline: (scored rows, labels) probabilities."""
     corpus = setting.corpus
-    texts, features = list(corpus.texts[turn.score]), setting.vectors.of(turn.score, ("last",))["last"]
+    texts, features = list(corpus.texts[turn.score]), setting.vectors.of(turn.score, "last")
     answers = {}
     for name, rows in _teaching(corpus, turn).items():
         fitted = fit_baselines(
             corpus.tasks[name],
             texts=list(corpus.texts[rows]),
-            features=setting.vectors.of(rows, ("last",))["last"],
+            features=setting.vectors.of(rows, "last"),
             labels=corpus.encoded[name][rows],
             folds=folds[name],
             seed=seed,

@@ -17,14 +17,17 @@ WIDTH = 120
 """Columns that a setting and its comment may take together."""
 
 
-def as_yaml(recipe: "Recipe") -> str:
+def as_yaml(recipe: "Recipe", *, described: bool = False) -> str:
     """``recipe`` as YAML, every default spelled out, each setting followed by what it means.
+
+    Args:
+        described: for the record of a run, which can tell of data that lives in Python only, though not hold it.
 
     Raises:
         RecipeError: a value cannot be written as YAML.
     """
     try:
-        values = recipe.model_dump(mode="json")
+        values = recipe.described() if described else recipe.model_dump(mode="json")
     except PydanticSerializationError as error:
         raise RecipeError(str(error.__cause__ or error)) from None
     return "\n".join(_block(recipe, values, "")) + "\n"

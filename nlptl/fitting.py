@@ -22,11 +22,12 @@ from nlptl._fitting_turn import Outcome, Setting, run_turn
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
-from nlptl.encoder.store import FeatureStore, encode, readings_for
+from nlptl.encoder.store import FeatureStore, encode
 from nlptl.encoder.tokens import tokenize
 from nlptl.errors import RunError, nearest
 from nlptl.evaluate.predictions import LabelSet, Predictions
 from nlptl.evaluate.summary import summarise
+from nlptl.heads._reading import CHOICES, parts
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
 from nlptl.report.card import CardFacts, write_card
@@ -141,7 +142,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         predictions.save(folder.path / "predictions.parquet")
         summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
     results = assemble(
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.described(),
         seed=recipe.seed,
         tasks=summary,
         seconds=clock.seconds(),
@@ -196,7 +197,7 @@ def _encode(
     rows = np.unique(np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)]))
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
-    wanted = tuple(sorted({"last", *readings_for(recipe.encoder.pool)}))
+    wanted = parts(("last", *CHOICES[recipe.encoder.pool]))
     with accelerator.main_process_first(), bar("encode") as progress:
         readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=progress)
     some = slice(None, None, max(1, len(texts) // TOKEN_SAMPLE))
@@ -206,7 +207,7 @@ def _encode(
 
 
 def _fingerprint(recipe: Recipe, data: str, encoder: str) -> str:
-    described = recipe.model_dump(mode="json", exclude={"evaluate", "name"})
+    described = {name: section for name, section in recipe.described().items() if name not in ("evaluate", "name")}
     return hashlib.sha256(json.dumps([described, data, encoder], sort_keys=True).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import TokenBatch, Tokens
+from nlptl.heads._reading import parts
 from nlptl.heads._solve import row_losses
 from nlptl.heads._solved import Solved
 
@@ -94,6 +95,11 @@ class TaskHead(nn.Module):
         self.task, self.reading, self.net = task, reading, net
 
     @classmethod
+    def fresh(cls, task: Task, reading: str, width: int) -> TaskHead:
+        """The head that the recipe names, with weights that are yet to be learned; ``width`` is the encoder's."""
+        return cls(task, reading, task.head.build(width * len(parts([reading])), task.outputs))
+
+    @classmethod
     def solved(cls, task: Task, solved: Solved) -> TaskHead:
         """A solved linear head, as it is: to answer with, or to start fine-tuning from (linear probing, then
         fine-tuning: Kumar et al. 2022, arXiv 2202.10054)."""
@@ -105,7 +111,8 @@ class TaskHead(nn.Module):
 
     def forward(self, readings: Mapping[str, Tensor]) -> Tensor:
         """(rows, outputs) logits from the reading that this head reads."""
-        logits: Tensor = self.net(readings[self.reading].float())
+        beside = [readings[part].float() for part in self.reading.split("+")]
+        logits: Tensor = self.net(torch.cat(beside, dim=1))
         return logits
 
 
@@ -120,7 +127,7 @@ class Network(nn.Module):
     @property
     def readings(self) -> tuple[str, ...]:
         """What the heads read of the encoder."""
-        return tuple(sorted({head.reading for head in self.task_heads.values()}))
+        return parts(head.reading for head in self.task_heads.values())
 
     @property
     def task_heads(self) -> dict[str, TaskHead]:

@@ -58,7 +58,9 @@ class Encoder(Settings):
 
     model: str = Field("default", description="default, a hub name, or a folder.")
     revision: str | None = Field(None, description="Commit or tag of a hub model.")
-    pool: Literal["last", "cls", "layers", "auto"] = Field("auto", description="What is read of the layers.")
+    pool: Literal["last", "cls", "layers", "both", "auto"] = Field(
+        "auto", description="What is read: the last layer, the mean of all, both side by side; auto: what folds prefer."
+    )
     max_length: int = Field(128, ge=2, description="Tokens a text, special tokens included.")
     long: Literal["head", "head_tail", "chunks"] = Field("head", description="What is read of texts beyond max_length.")
     lexical: Literal["tfidf"] | None = Field(None, description="Sparse words beside the vectors in solved heads.")
@@ -151,7 +153,7 @@ class Recipe(Settings):
         Raises:
             RecipeError: the recipe holds what YAML cannot, such as a table made in a notebook.
         """
-        Path(path).write_text(as_yaml(self), encoding="utf-8")
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
 
     def to_yaml(self) -> str:
         """The resolved recipe as YAML, each setting with its meaning; what ``nlptl show`` prints.
@@ -160,6 +162,10 @@ class Recipe(Settings):
             RecipeError: the recipe holds what YAML cannot, such as a table made in a notebook.
         """
         return as_yaml(self)
+
+    def described(self) -> dict[str, Any]:
+        """Plain values for the record of a run; data that lives in Python only is described, not held."""
+        return self.model_dump(mode="json", context={"described": True})
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.store import encode
 from nlptl.errors import DataError, ModelError
-from nlptl.heads._solved import Solved
 from nlptl.model import Network, TaskHead
 from nlptl.recipe import Encoder
 from nlptl.registry import find
@@ -39,21 +38,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Words:
-    """The words' logit beside the vectors': (words, outputs) weights and (outputs,) bias, by task."""
+    """The words' logit beside the vectors': (words, outputs) weights by task."""
 
     lexical: Lexical
     weights: Mapping[str, npt.NDArray[np.float64]]
-    bias: Mapping[str, npt.NDArray[np.float64]]
-
-    @classmethod
-    def of(cls, lexical: Lexical, solved: Mapping[str, Solved]) -> Words:
-        """From the solved heads over words."""
-        return cls(lexical, {t: s.weights for t, s in solved.items()}, {t: s.bias for t, s in solved.items()})
 
     def logits(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """By task: (texts, outputs)."""
         found = self.lexical.transform(texts)
-        return {task: np.asarray(found @ weights + self.bias[task]) for task, weights in self.weights.items()}
+        return {task: np.asarray(found @ weights) for task, weights in self.weights.items()}
 
 
 class Model:
@@ -100,7 +93,7 @@ class Model:
         answers = {}
         for name, head in self.network.task_heads.items():
             with torch.no_grad():
-                logits = head({head.reading: torch.as_tensor(np.asarray(readings[head.reading]))})
+                logits = head({part: torch.as_tensor(np.asarray(vectors)) for part, vectors in readings.items()})
             answers[name] = head.task.probabilities(logits.cpu().double().numpy() + beside.get(name, 0.0))
         return answers
 
@@ -128,8 +121,7 @@ class Model:
         if self.words is not None:
             self.words.lexical.save(folder / "lexical.json")
             for task, weights in self.words.weights.items():
-                tensors[f"words/{task}/weights"] = torch.from_numpy(weights)
-                tensors[f"words/{task}/bias"] = torch.from_numpy(self.words.bias[task])
+                tensors[f"words/{task}"] = torch.from_numpy(weights)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "heads.safetensors")
         adapted = hasattr(backbone.body, "peft_config")
         if adapted:
@@ -182,19 +174,14 @@ def load(path: Path | str) -> Model:
         backbone.body = load_adapter(backbone.body, folder / "adapter")
     backbone.freeze(described["precision"])
     heads = {
-        name: TaskHead(task, described["tasks"][name]["reading"], task.head.build(backbone.width, task.outputs))
-        for name, task in tasks.items()
+        name: TaskHead.fresh(task, described["tasks"][name]["reading"], backbone.width) for name, task in tasks.items()
     }
     network = Network(backbone, heads)
     network.heads.load_state_dict(_under("heads/", tensors))
     words = None
     if (folder / "lexical.json").is_file():
-        found = {name: tensor.numpy() for name, tensor in _under("words/", tensors).items()}
-        words = Words(
-            Lexical.load(folder / "lexical.json"),
-            {task: found[f"{task}/weights"] for task in tasks},
-            {task: found[f"{task}/bias"] for task in tasks},
-        )
+        weights = {task: tensor.numpy() for task, tensor in _under("words/", tensors).items()}
+        words = Words(Lexical.load(folder / "lexical.json"), weights)
     return Model(network, words, described["columns"])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -77,6 +77,16 @@ class FileSource(Source):
         """The rows of one file: its columns and ``__line__``."""
         raise NotImplementedError
 
+    def refuse_clash(self, found: Found, columns: Iterable[str]) -> None:
+        """No column may come both from the path and from the file.
+
+        Raises:
+            DataError: one does.
+        """
+        clash = sorted(set(found.fields) & set(columns))
+        if clash:
+            raise DataError(f"{found.path} has a column {clash[0]!r}, which data.path {self.path!r} sets as well.")
+
     def frame(self, quarantine: Quarantine) -> pd.DataFrame:
         """The rows of all files, one after the other, with the template's fields as columns."""
         import pandas as pd
@@ -87,9 +97,7 @@ class FileSource(Source):
                 table = self.rows(found.path, quarantine)
             except OSError as error:
                 raise DataError(f"cannot read {found.path.absolute()}: {error.strerror or error}.") from error
-            clash = sorted(set(found.fields) & set(table.columns))
-            if clash:
-                raise DataError(f"{found.path} has a column {clash[0]!r}, which data.path {self.path!r} sets as well.")
+            self.refuse_clash(found, table.columns)
             tables.append(table.assign(**found.fields, **{FILE: str(found.path)}))
         filled = [table for table in tables if len(table)]
         return pd.concat(filled, ignore_index=True) if filled else tables[0]

@@ -3,251 +3,254 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from nlptl.contracts import Head, Quarantine, Source
-from nlptl.data._dates import seconds
+from nlptl.contracts import Head, Quarantine, Rejection, Source
+from nlptl.data import _cells
 from nlptl.data._files import FILE, LINE
-from nlptl.errors import DataError, nearest
+from nlptl.data._ids import fill_ids
+from nlptl.errors import DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    import pandas as pd
+    from datasets import Dataset, Features
 
-Mask = npt.NDArray[np.bool_]
+RESERVED = ("text", "text_pair", "domain", "time", "split", "id")
+"""The columns beside the tasks'."""
 
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev", "validate", "development"),
-    "test": ("test", "testing", "eval", "evaluation"),
-    "unlabelled": ("unlabelled", "unlabeled", "unsupervised", "unlabel"),
-}
-"""The split's name here, and what data sets call it."""
-
-_SPLIT_OF = {synonym: name for name, synonyms in SPLITS.items() for synonym in synonyms}
+_NO_DOMAIN = "(none)"
 _SHOWN = 3
+_BATCH = 10_000
+
+Convert = Callable[[Any], Any]
+Columns = dict[str, list[Any]]
 
 
 def read(data: Source | Mapping[str, Source], heads: Mapping[str, Head], quarantine: Quarantine) -> Dataset:
-    """All rows of the recipe's source or sources.
+    """All rows of the recipe's source or sources; refused ones go to ``quarantine`` with file, line and reason.
 
     Returns:
-        A data set with ``text``, ``text_pair`` (where any source names one), a column for each task, named as the task
-        (a label, a list of labels where multilabel, null where unlabelled), ``domain``, ``time`` (Unix seconds) and
-        ``split`` where any source has them, and a unique ``id``. Labels that are not text become text: 1 is "1", 1.0 is
-        "1", true is "true". Without an id column, ids are hashes of domain and text, so that the same rows have the
-        same ids in any order and format.
+        A data set with these columns, those in brackets only where any source names them:
+        ``text``; [``text_pair``] (may be empty); a column for each task, named as the task: a label, a list of labels
+        for a multilabel task, null where unlabelled; ``domain``: its column's value, ``(none)`` where that is null,
+        else the source's name in a mapping, else ``all``; [``time``]: Unix seconds (float64) or null; [``split``]:
+        train, validation, test, unlabelled or null, also where all names of a mapping are names of splits; ``id``:
+        unique (``_ids``). In a mapping, some sources may lack a task's column.
 
     Raises:
-        DataError: a source or column is absent, no row is left, or more rows are rejected than the source allows.
+        RecipeError: a task has the name of one of the other columns.
+        DataError: a source or column is absent, a source is empty, or more rows are rejected than it allows.
     """
     from datasets import Dataset
 
-    sources = {"all": data} if isinstance(data, Source) else data
-    named = not isinstance(data, Source)
-    tables = [_source(name, source, heads, quarantine, named=named) for name, source in sources.items()]
-    table = pd.concat(tables, ignore_index=True)
-    if not len(table):
-        raise DataError("no row is left to read: " + _reasons(quarantine, 0))
-    table = _with_ids(table, quarantine)
-    if "text_pair" in table:
-        table["text_pair"] = table["text_pair"].fillna("")
-    order = [name for name in ("id", "text", "text_pair", *heads, "domain", "time", "split") if name in table]
-    columns = {name: table[name].tolist() for name in order}
-    return Dataset.from_dict({name: _nulls(values) for name, values in columns.items()})
+    clash = sorted(set(heads) & set(RESERVED))
+    if clash:
+        raise RecipeError(f"heads.{clash[0]}: no task can be named {clash[0]!r}, a column of every data set.")
+    reader = _Reader(heads, quarantine)
+    if isinstance(data, Source):
+        parts = [reader.rows("data", data, domain="all")]
+    else:
+        splits = [_cells.SPLIT_OF.get(name.lower()) for name in data]
+        official = all(splits)
+        parts = [
+            reader.rows(
+                f"data.{name}", source, domain="all" if official else name, split=split if official else None, many=True
+            )
+            for (name, source), split in zip(data.items(), splits, strict=True)
+        ]
+        reader.refuse_columns_found_nowhere()
+    columns = _joined(parts)
+    columns["id"] = fill_ids(columns)
+    order = [name for name in ("id", "text", "text_pair", *heads, "domain", "time", "split") if name in columns]
+    return Dataset.from_dict({name: columns[name] for name in order}, features=_features(order, heads))
 
 
 def fingerprint(dataset: Dataset) -> str:
     """A hash of the rows' content, the same whatever their order, for the record of a run."""
-    digests = [
-        hashlib.blake2b(repr(sorted(row.items())).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        for row in dataset.with_format(None)
-    ]
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+    names = sorted(dataset.column_names)
+    digests = []
+    for start in range(0, len(dataset), _BATCH):
+        batch = dataset.with_format(None)[start : start + _BATCH]
+        for row in zip(*(batch[name] for name in names), strict=True):
+            digests.append(hashlib.blake2b(json.dumps(row).encode(), digest_size=16).digest())
+    total = hashlib.sha256(json.dumps(names).encode())
+    for digest in sorted(digests):
+        total.update(digest)
+    return total.hexdigest()
 
 
-def _source(
-    name: str, source: Source, heads: Mapping[str, Head], quarantine: Quarantine, *, named: bool
-) -> pd.DataFrame:
-    """One source's good rows under the toolkit's own column names."""
-    before = len(quarantine)
-    raw = source.frame(quarantine).reset_index(drop=True)
-    in_all = len(raw) + len(quarantine) - before
-    _check_columns(name if named else source.kind, source, heads, raw)
-    good = _Rows(raw, quarantine)
-    text = good.cleaned(raw[source.text])
-    good.keep(text.notna().to_numpy(), lambda row: "no text")
-    table = pd.DataFrame({"text": text})
-    if source.text_pair:
-        table["text_pair"] = good.cleaned(raw[source.text_pair])
-    for task, head in heads.items():
-        table[task] = _labels(good, raw[head.column or task], head)
-    split_name = _SPLIT_OF.get(name.lower()) if named else None
-    table["domain"] = _domains(raw, source, "all" if split_name or not named else name)
-    if source.time:
-        table["time"] = _times(good, raw[source.time])
-    if source.split:
-        table["split"] = _splits(good, raw[source.split])
-    elif split_name:
-        table["split"] = split_name
-    table["id"] = raw[source.id].map(_text) if source.id else None
-    if source.id:
-        good.keep(table["id"].notna().to_numpy(), lambda row: f"no {source.id}")
-    table[[FILE, LINE]] = raw[[FILE, LINE]]
-    rejected = len(quarantine) - before
-    if rejected > source.max_rejected * max(in_all, 1):
-        raise DataError(
-            f"{rejected} of {in_all} rows were rejected, more than data.max_rejected "
-            f"({source.max_rejected:g} of them) allows: {_reasons(quarantine, before)} "
-            "Mend the data, or raise data.max_rejected."
+@dataclass
+class _Reader:
+    """Reads sources one after another; what has to be known across them stands here."""
+
+    heads: Mapping[str, Head]
+    quarantine: Quarantine
+    ids: set[str] = field(default_factory=set)
+    """Given ids so far."""
+    tasks: set[str] = field(default_factory=set)
+    """Tasks whose column was found."""
+    seen: dict[str, None] = field(default_factory=dict)
+    """All columns found, in order."""
+
+    def rows(
+        self, place: str, source: Source, *, domain: str, split: str | None = None, many: bool = False
+    ) -> Columns:
+        """One source's good rows under the toolkit's own column names; ``id`` is null where it is to be made."""
+        before = len(self.quarantine)
+        raw = source.frame(self.quarantine)
+        raw.columns = raw.columns.map(str)
+        total = len(raw) + len(self.quarantine) - before
+        if not total:
+            raise DataError(f"{place} (kind {source.kind!r}) has no rows{_where(source)}.")
+        if not len(raw):
+            raise self._too_many(place, source, before, total)
+        self._check_columns(place, source, raw, many=many)
+
+        columns: Columns = {}
+        refused: dict[int, str] = {}
+        for name, column, convert in self._wanted(source, raw):
+            columns[name] = _converted(raw[column].tolist(), convert, refused)
+        for task in self.heads:
+            columns.setdefault(task, [None] * len(raw))
+        named = columns.get("domain", [domain] * len(raw))
+        columns["domain"] = [_NO_DOMAIN if name is None else name for name in named]
+        if split and "split" not in columns:
+            columns["split"] = [split] * len(raw)
+        columns["id"] = self._given_ids(columns.get("id"), len(raw), refused, source.id)
+
+        self._reject(raw, source, refused)
+        if len(self.quarantine) - before > source.max_rejected * total:
+            raise self._too_many(place, source, before, total)
+        if len(refused) == len(raw):
+            raise DataError(f"{place}: no row is left. {_reasons(self.quarantine.rejections[before:])}.")
+        good = [row not in refused for row in range(len(raw))]
+        return {name: list(compress(cells, good)) for name, cells in columns.items()}
+
+    def refuse_columns_found_nowhere(self) -> None:
+        """Of a mapping of sources, at least one must have each task's column."""
+        for task, head in self.heads.items():
+            if task not in self.tasks:
+                column = head.column or task
+                raise DataError(
+                    f"no source of data has a column {column!r} (heads.{task}.column)"
+                    f"{nearest(column, self.seen) or '.'} Columns: {', '.join(self.seen)}."
+                )
+
+    def _check_columns(self, place: str, source: Source, raw: pd.DataFrame, *, many: bool) -> None:
+        columns = [name for name in raw.columns if name not in (FILE, LINE)]
+        self.seen.update(dict.fromkeys(columns))
+        wanted = {f"{place}.{name}": getattr(source, name) for name in RESERVED}
+        labels = {f"heads.{task}.column": head.column or task for task, head in self.heads.items()}
+        self.tasks.update(task for task, head in self.heads.items() if (head.column or task) in columns)
+        problems = []
+        for key, column in (wanted if many else wanted | labels).items():
+            if column is not None and column not in columns:
+                problems.append(f"no column {column!r} ({key}){nearest(column, columns)}")
+        if problems:
+            mistakes = "; ".join(problem.removesuffix("?") for problem in problems)
+            end = "?" if problems[-1].endswith("?") else "."
+            raise DataError(f"{place}{_where(source)}: {mistakes}{end} Its columns: {', '.join(columns)}.")
+        twice = [name for name in {*wanted.values(), *labels.values()} if columns.count(name) > 1]
+        if twice:
+            raise DataError(f"{place}{_where(source)} has two columns {sorted(twice)[0]!r}; rename one of them.")
+
+    def _wanted(self, source: Source, raw: pd.DataFrame) -> Iterator[tuple[str, str, Convert]]:
+        """(our name, the source's column, what makes a cell ours)."""
+        converts: dict[str, Convert] = {
+            "text": _cells.as_text, "text_pair": _cells.as_pair, "domain": _cells.as_name, "time": _cells.as_time,
+            "split": _cells.as_split, "id": _cells.as_name,
+        }  # fmt: skip
+        for name, convert in converts.items():
+            if getattr(source, name) is not None:
+                yield name, getattr(source, name), convert
+        for task, head in self.heads.items():
+            choices = None if head.labels is None else frozenset(head.labels)
+            if (head.column or task) in raw.columns:
+                yield task, head.column or task, (
+                    partial(_cells.as_labels, separator=head.separator, choices=choices)
+                    if head.multilabel
+                    else partial(_cells.as_label, choices=choices)
+                )  # fmt: skip
+
+    def _given_ids(
+        self, given: list[str | None] | None, rows: int, refused: dict[int, str], column: str | None
+    ) -> list[str | None]:
+        if given is None:
+            return [None] * rows
+        for row, name in enumerate(given):
+            if row in refused:
+                continue
+            if name is None:
+                refused[row] = f"no id: column {column!r} is empty"
+            elif name in self.ids:
+                refused[row] = f"duplicate id: {name!r} stood in an earlier row"
+            else:
+                self.ids.add(name)
+        return given
+
+    def _reject(self, raw: pd.DataFrame, source: Source, refused: dict[int, str]) -> None:
+        rows = sorted(refused)
+        table = raw.iloc[rows]
+        cells = zip(rows, table[FILE], table[LINE], table[source.text], strict=True)
+        for row, file, line, text in cells:
+            excerpt = text if isinstance(text, str) else ""
+            self.quarantine.reject(str(file), int(line), refused[row], excerpt.encode(errors="replace").decode())
+
+    def _too_many(self, place: str, source: Source, before: int, total: int) -> DataError:
+        rejections = self.quarantine.rejections[before:]
+        return DataError(
+            f"{len(rejections)} of {total} rows of {place} ({len(rejections) / total:.1%}) cannot be used, more than "
+            f"{place}.max_rejected = {source.max_rejected:g} allows. {_reasons(rejections)}. "
+            f"Mend the data, or raise {place}.max_rejected."
         )
-    return table[good.mask].reset_index(drop=True)
 
 
-class _Rows:
-    """Which rows are still good; the others go to the quarantine with file, line and reason, once each."""
-
-    def __init__(self, raw: pd.DataFrame, quarantine: Quarantine) -> None:
-        self._raw, self._quarantine = raw, quarantine
-        self.mask: Mask = np.ones(len(raw), dtype=bool)
-
-    def keep(self, good: Mask, reason: Callable[[int], str]) -> None:
-        """Reject the rows that are not ``good``; ``reason`` says why, by row number."""
-        for row in np.flatnonzero(self.mask & ~good):
-            place = self._raw.iloc[row]
-            self._quarantine.reject(str(place[FILE]), int(place[LINE]), reason(int(row)))
-        self.mask &= good
-
-    @staticmethod
-    def cleaned(values: pd.Series[Any]) -> pd.Series[Any]:
-        """Texts; null where there is nothing but space."""
-        texts = [_text(value) for value in values]
-        return pd.Series([text if text and text.strip() else None for text in texts], values.index, dtype=object)
+def _converted(cells: list[Any], convert: Convert, refused: dict[int, str]) -> list[Any]:
+    """The cells made ours. Rows that cannot be are noted with their first reason."""
+    made = []
+    for row, cell in enumerate(cells):
+        try:
+            made.append(convert(cell))
+        except _cells.Refused as why:
+            refused.setdefault(row, str(why))
+            made.append(None)
+    return made
 
 
-def _check_columns(name: str, source: Source, heads: Mapping[str, Head], raw: pd.DataFrame) -> None:
-    columns = [str(column) for column in raw.columns if column not in (FILE, LINE)]
-    wanted = {
-        f"data.{field}": getattr(source, field) for field in ("text", "text_pair", "domain", "time", "id", "split")
-    } | {f"heads.{task}.column": head.column or task for task, head in heads.items()}
-    problems = [
-        f"{place}: no column {column!r}{nearest(column, columns)}"
-        for place, column in wanted.items()
-        if column is not None and column not in columns
-    ]
-    if problems:
-        raise DataError(f"source {name!r}: {'; '.join(problems)} Its columns: {', '.join(columns)}.")
+def _joined(parts: list[Columns]) -> Columns:
+    """The parts one below the other; a column that a part lacks is null there, a text pair empty."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    absent = {"text_pair": ""}
+    return {
+        name: [cell for part in parts for cell in part.get(name, [absent.get(name)] * len(part["text"]))]
+        for name in names
+    }
 
 
-def _labels(good: _Rows, values: pd.Series[Any], head: Head) -> pd.Series[Any]:
-    """Labels as text, or lists of them; null where there is none. Labels that the head does not know are rejected."""
-    found = values.map(lambda value: _label_list(value, head.separator)) if head.multilabel else values.map(_label)
-    if head.labels is not None:
-        known = set(head.labels)
+def _features(names: list[str], heads: Mapping[str, Head]) -> Features:
+    from datasets import Features, List, Value
 
-        def unknown(labels: Any) -> list[str]:
-            if _is_null(labels):
-                return []
-            return [label for label in (labels if head.multilabel else [labels]) if label not in known]
-
-        strange = found.map(unknown)
-        choices = ", ".join(head.labels)
-        good.keep(
-            ~strange.map(bool).to_numpy(dtype=bool), lambda row: f"label {strange[row][0]!r} is none of {choices}"
-        )
-    return found.astype(object)
+    types = {name: List(Value("string")) for name, head in heads.items() if head.multilabel}
+    return Features({name: types.get(name, Value("float64" if name == "time" else "string")) for name in names})
 
 
-def _domains(raw: pd.DataFrame, source: Source, default: str) -> pd.Series[Any]:
-    if source.domain is None:
-        return pd.Series(default, index=raw.index, dtype=object)
-    return raw[source.domain].map(_text).fillna("(none)")
+def _where(source: Source) -> str:
+    path = getattr(source, "path", None) or getattr(source, "name", None)
+    return f" at {path}" if path else ""
 
 
-def _times(good: _Rows, values: pd.Series[Any]) -> pd.Series[Any]:
-    found = values.map(lambda value: None if _is_null(value) else seconds(value))
-    broken = values.map(lambda value: not _is_null(value)) & found.isna()
-    good.keep(~broken.to_numpy(dtype=bool), lambda row: f"cannot read the date {str(values[row])[:40]!r}")
-    return found.astype(float)
-
-
-def _splits(good: _Rows, values: pd.Series[Any]) -> pd.Series[Any]:
-    found = values.map(lambda value: _SPLIT_OF.get((_text(value) or "train").strip().lower()))
-    good.keep(found.notna().to_numpy(), lambda row: f"split {values[row]!r} is none of {', '.join(SPLITS)}")
-    return found
-
-
-def _with_ids(table: pd.DataFrame, quarantine: Quarantine) -> pd.DataFrame:
-    """Made ids for rows that have none; rows that repeat a given id are rejected."""
-    given = table["id"].notna()
-    repeated = given & table["id"].duplicated()
-    for _, row in table[repeated].iterrows():
-        quarantine.reject(str(row[FILE]), int(row[LINE]), f"id {row['id']!r} was there before")
-    made: Counter[str] = Counter()
-
-    def content_id(domain: str, text: str, pair: object) -> str:
-        content = "\x1f".join((domain, text, "" if _is_null(pair) else str(pair)))
-        digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-        made[digest] += 1
-        return digest if made[digest] == 1 else f"{digest}-{made[digest]}"
-
-    pairs = table["text_pair"] if "text_pair" in table else [None] * len(table)
-    ids = [
-        str(own) if has else content_id(domain, text, pair)
-        for own, has, domain, text, pair in zip(
-            table["id"], given, table["domain"], table["text"], pairs, strict=True
-        )
-    ]
-    return table.assign(id=ids)[~repeated].drop(columns=[FILE, LINE]).reset_index(drop=True)
-
-
-def _reasons(quarantine: Quarantine, since: int) -> str:
-    """The most frequent reasons since a point, each with an example."""
-    late = quarantine.rejections[since:]
-    counts = Counter(rejection.reason for rejection in late)
-    examples = {rejection.reason: rejection for rejection in reversed(late)}
-    return " ".join(
-        f"{count} × {reason} (such as {examples[reason].file}:{examples[reason].line})."
-        for reason, count in counts.most_common(_SHOWN)
-    )
-
-
-def _is_null(value: object) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
-
-
-def _text(value: Any) -> str | None:
-    """A cell as text; whole floats lose their ``.0``, which a null elsewhere in the column gave them."""
-    if isinstance(value, str):
-        return value
-    if _is_null(value):
-        return None
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value)).lower()
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _label(value: Any) -> str | None:
-    text = _text(value)
-    return text.strip() or None if text is not None else None
-
-
-def _label_list(value: Any, separator: str) -> list[str] | None:
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [label for label in map(_label, value) if label is not None]
-    text = _text(value)
-    if text is None or not text.strip():
-        return None
-    return [part.strip() for part in text.split(separator) if part.strip()]
-
-
-def _nulls(values: Sequence[Any]) -> list[Any]:
-    """Nulls of any kind as None; lists stay as they are."""
-    return [None if not isinstance(value, list) and _is_null(value) else value for value in values]
+def _reasons(rejections: list[Rejection]) -> str:
+    """The most frequent reasons, each with its count and up to three examples."""
+    counts = Counter(rejection.reason.partition(":")[0] for rejection in rejections)
+    parts = []
+    for what, count in counts.most_common(_SHOWN):
+        alike = [rejection for rejection in rejections if rejection.reason.partition(":")[0] == what][:_SHOWN]
+        examples = "; ".join(f"{one.file}:{one.line}{one.reason.removeprefix(what)}" for one in alike)
+        parts.append(f"{count} × {what} ({examples})")
+    return "Most frequent: " + ", ".join(parts) if parts else "None was rejected"

@@ -29,7 +29,7 @@ def from_dataset(dataset: Dataset) -> pd.DataFrame:
     """The rows of one dataset; class labels become their names, and −1, which stands for no label, null."""
     from datasets import ClassLabel
 
-    table = dataset.with_format(None).to_pandas()
+    table: pd.DataFrame = dataset.with_format(None).to_pandas()
     for column, feature in dataset.features.items():
         inner = getattr(feature, "feature", None)
         if isinstance(feature, ClassLabel):

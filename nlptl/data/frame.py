@@ -23,7 +23,8 @@ class Frame(Source):
     """A pandas table, or a ``datasets`` Dataset or DatasetDict (whose splits become column ``split``).
 
     The table is copied when it is given: later changes to it change nothing here. Two frames are equal when their
-    settings and their tables' contents are. ``model_dump()`` holds the table itself; JSON, and so a recipe file, cannot.
+    settings and their tables' contents are. ``model_dump()`` holds the table itself; JSON, and so a recipe file,
+    cannot.
 
     Raises:
         RecipeError: it is to be saved.
@@ -54,6 +55,8 @@ class Frame(Source):
 
     @field_serializer("table")
     def _serialise(self, table: Any, info: SerializationInfo) -> Any:
+        if (info.context or {}).get("described"):  # for the record of a run
+            return self._shown()
         if info.mode_is_json():
             raise RecipeError(_UNSAVED)
         return table
@@ -70,8 +73,10 @@ class Frame(Source):
         return tuple(getattr(self, name) for name in type(self).model_fields if name != "table")
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        shown = f"<{len(self.table)} rows: {', '.join(map(str, self.table.columns))}>"
-        return [(name, shown if name == "table" else value) for name, value in super().__repr_args__()]
+        return [(name, self._shown() if name == "table" else value) for name, value in super().__repr_args__()]
+
+    def _shown(self) -> str:
+        return f"<{len(self.table)} rows: {', '.join(map(str, self.table.columns))}>"
 
     def frame(self, quarantine: Quarantine) -> pd.DataFrame:
         """The table; a row's line is its position, from 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from nlptl.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from datasets import Dataset
 
 
 class Hub(Source):
@@ -40,6 +42,23 @@ class Hub(Source):
 
         tables = []
         for split, dataset in self._load().items():
-            table = from_splits({split.split("[")[0]: dataset})
-            tables.append(table.assign(**{FILE: f"{self.name}[{split}]", LINE: range(1, len(table) + 1)}))
+            table = from_splits({split.partition("[")[0]: dataset})
+            table[FILE], table[LINE] = f"{self.name}[{split}]", range(1, len(table) + 1)
+            tables.append(table)
         return pd.concat(tables, ignore_index=True)
+
+    def _load(self) -> dict[str, Dataset]:
+        from datasets import load_dataset
+        from datasets.exceptions import DatasetBuildError, DatasetsError
+
+        local = Path(self.name).expanduser()
+        # a folder by its whole path, for the library has loaders named csv, json, text, …
+        name = str(local.absolute()) if local.is_dir() else self.name
+        splits = [self.splits] if isinstance(self.splits, str) else self.splits and list(self.splits)
+        try:
+            loaded = load_dataset(name, self.config, split=splits, revision=self.revision)
+        except (DatasetsError, DatasetBuildError, OSError, ValueError, RuntimeError) as error:
+            what = f"data set {self.name!r}" + (f", config {self.config!r}" if self.config else "")
+            said = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+            raise DataError(f"cannot load {what}: {said}. Is it a folder here, or does it need the network?") from error
+        return dict(zip(splits, loaded, strict=True)) if splits else dict(loaded)

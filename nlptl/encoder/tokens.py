@@ -103,7 +103,7 @@ def tokenize(backbone: Backbone, texts: Sequence[str], pairs: Sequence[str] | No
             sequences += encoded["input_ids"]
             types += encoded["token_type_ids"]
             per_row += [1] * len(here)
-            truncated += sum(len(ids) == backbone.settings.max_length for ids in encoded["input_ids"])
+            truncated += sum(bool(each.overflowing) for each in encoded.encodings)
             continue
         contents = backbone.tokenizer(
             here, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
@@ -136,7 +136,7 @@ def _cut(content: list[int], room: int, long: str) -> list[list[int]]:
 
 
 def token_batches(lengths: Ints, batch_tokens: int) -> list[Ints]:
-    """Positions sorted by length, packed so that rows × longest, padding included, stays within ``batch_tokens``, in order of length.
+    """Positions in order of length, packed so that rows × longest, padding included, stays within ``batch_tokens``.
 
     Args:
         lengths: (rows,) tokens of each row; one longer than ``batch_tokens`` makes a batch of its own.

@@ -120,8 +120,13 @@ def row_losses(logits: Tensor, targets: Tensor, link: Link) -> Tensor:
     return (torch.nn.functional.softplus(logits) - logits * targets).sum(-1)
 
 
-def solve(problems: Problems, *, tolerance: float = 1e-6, max_iterations: int = 100) -> Tensor:
+def solve(
+    problems: Problems, *, start: Tensor | None = None, tolerance: float = 1e-6, max_iterations: int = 100
+) -> Tensor:
     """The minimisers of all ``problems``: (batch, width, outputs), float64.
+
+    Args:
+        start: (batch, width, outputs) weights to begin from, such as the solution of a problem alike; none: the prior.
 
     A problem has converged when the largest entry of its gradient is below ``tolerance`` times the summed row
     weights, the scale of the loss.
@@ -132,7 +137,7 @@ def solve(problems: Problems, *, tolerance: float = 1e-6, max_iterations: int = 
     batch, outputs = len(problems.row_weights), problems.targets.shape[1]
     prior = torch.zeros(problems.design.width, outputs, dtype=torch.float64, device=problems.targets.device)
     prior = prior if problems.prior is None else problems.prior.to(prior)
-    solution = prior.expand(batch, -1, -1).clone()
+    solution = (prior.expand(batch, -1, -1) if start is None else start).clone()
     scale = problems.row_weights.sum(1).clamp(min=1)
     active = torch.arange(batch, device=prior.device)
     for _ in range(max_iterations):

@@ -7,11 +7,9 @@ Exact copies are equal once case, spacing and punctuation are taken away. Near c
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +17,13 @@ import numpy.typing as npt
 from nlptl.contracts import Ints
 from nlptl.errors import DataError
 from nlptl.transfer.plan import Turn
+from nlptl.transfer.words import normalise, shingles
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-SHINGLE = 3
 PERMUTATIONS = 64
 SCHEME = "affine32"
-MAX_WORDS = 1000
-"""Words of a text that are compared; what comes after is not looked at."""
+MISSED = 1e-3
+"""Largest chance that a pair just as similar as ``near`` asks is not compared (for ``near`` from 0.11 on)."""
+EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -37,77 +33,85 @@ class Leaks:
     exact: int
     near: int
     dropped: int
+    examples: tuple[tuple[int, int], ...] = ()
+    """The first few pairs of (teaching row, scored row) of the data set."""
 
 
 @dataclass(frozen=True, eq=False)
 class Signatures:
-    """What two texts are compared by, worked out once for all turns.
+    """What two texts are compared by, worked out once for all turns. A pair of texts is compared as one text.
 
     ``texts`` (rows,) numbers equal normalised texts equally; ``shingles`` and ``sketches`` are by that number.
     """
 
     texts: Ints
     shingles: Sequence[npt.NDArray[np.uint32]]
-    sketches: npt.NDArray[np.uint64]
+    sketches: npt.NDArray[np.uint32]
 
     @classmethod
     def of(cls, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Signatures:
         """Of all rows of a data set."""
         from datasketch import MinHash
 
-        whole = texts if pairs is None else [f"{text}\n{pair}" for text, pair in zip(texts, pairs, strict=True)]
-        normal = [normalise(text) for text in whole]
+        normal = [normalise(text) for text in texts]
+        if pairs is not None:
+            normal = [f"{text}\n{normalise(pair)}" for text, pair in zip(normal, pairs, strict=True)]
         numbers: dict[str, int] = {}
         places = np.array([numbers.setdefault(text, len(numbers)) for text in normal], dtype=np.int64)
-        shingles = [_shingles(text) for text in numbers]
+        found = [shingles(text) for text in numbers]
         blank = MinHash(PERMUTATIONS, seed=1, hashfunc=int, scheme=SCHEME)
-        sketches = np.full((len(shingles), PERMUTATIONS), np.iinfo(np.uint32).max, dtype=np.uint64)
-        for place, found in enumerate(shingles):
+        sketches = np.empty((len(found), PERMUTATIONS), dtype=np.uint32)
+        for place, hashes in enumerate(found):
             sketch = blank.copy()
-            sketch.update_batch(found.tolist())
+            sketch.update_batch(hashes.tolist())
             sketches[place] = sketch.hashvalues
-        return cls(places, shingles, sketches)
+        return cls(places, found, sketches)
 
-    def near(self, taught: Ints, scored: Ints, threshold: float) -> npt.NDArray[np.bool_]:
-        """Which text numbers of ``taught`` have a near copy, not an exact one, among ``scored``."""
-        index = self._index(np.unique(scored), threshold)
-        found = np.zeros(len(taught), dtype=bool)
-        for place, number in enumerate(taught):
-            others = [other for other in index.query(self._sketch(number)) if other != number]
-            found[place] = any(self.jaccard(number, other) >= threshold for other in others)
-        return found
+    def near(self, taught: Ints, scored: Ints, threshold: float) -> dict[int, int]:
+        """A near copy in ``scored`` for each text number of ``taught`` that has one; the two share no number."""
+        index = self._index(np.unique(taught), threshold)
+        copies: dict[int, int] = {}
+        for number in np.unique(scored).tolist():
+            for other in self._similar(number, index, threshold):
+                # Found once is found: a thousand mails of one template are not compared a thousand times each.
+                index.remove(other)
+                copies[other] = number
+        return copies
 
     def groups(self, rows: Ints, *, near: float) -> Ints:
         """(rows,) group numbers: rows whose texts are copies, exact or near, of one another or of a third share one."""
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
-
         numbers = np.unique(self.texts[rows])
         index = self._index(numbers, near)
-        edges = [
-            (place, int(np.searchsorted(numbers, other)))
-            for place, number in enumerate(numbers)
-            for other in index.query(self._sketch(number))
-            if other > number and self.jaccard(number, other) >= near
-        ]
-        left, right = np.array(edges, dtype=np.int64).reshape(-1, 2).T
-        graph = coo_matrix((np.ones(len(edges)), (left, right)), shape=(len(numbers), len(numbers)))
-        _, labels = connected_components(graph, directed=False)
-        return np.asarray(labels, dtype=np.int64)[np.searchsorted(numbers, self.texts[rows])]
+        group = np.full(len(numbers), -1, dtype=np.int64)
+        for place, number in enumerate(numbers.tolist()):
+            if group[place] >= 0:
+                continue
+            group[place] = place
+            index.remove(number)
+            reached = [number]
+            while reached:
+                for other in self._similar(reached.pop(), index, near):
+                    group[np.searchsorted(numbers, other)] = place
+                    index.remove(other)
+                    reached.append(other)
+        return group[np.searchsorted(numbers, self.texts[rows])]
 
     def jaccard(self, one: int, other: int) -> float:
         """Shared shingles over all shingles of two texts."""
         shared = len(np.intersect1d(self.shingles[one], self.shingles[other], assume_unique=True))
-        return shared / max(1, len(self.shingles[one]) + len(self.shingles[other]) - shared)
+        return shared / (len(self.shingles[one]) + len(self.shingles[other]) - shared)
+
+    def _similar(self, number: int, index: Any, threshold: float) -> list[int]:
+        candidates = sorted(index.query(self._sketch(number)))
+        return [other for other in candidates if self.jaccard(number, other) >= threshold]
 
     def _index(self, numbers: Ints, threshold: float) -> Any:
         from datasketch import MinHashLSH
 
-        # Candidates are verified, so that the index may be generous: misses cost more than false candidates.
-        index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=(0.1, 0.9))
+        index = MinHashLSH(num_perm=PERMUTATIONS, params=_bands(threshold))
         with index.insertion_session() as session:
-            for number in numbers:
-                session.insert(int(number), self._sketch(number), check_duplication=False)
+            for number in numbers.tolist():
+                session.insert(number, self._sketch(number), check_duplication=False)
         return index
 
     def _sketch(self, number: int) -> Any:
@@ -124,41 +128,52 @@ def guard(
     With ``keep`` they are counted only. Scored rows that a transductive recipe lets methods read stay.
 
     Raises:
-        DataError: with ``fail``, where there is any.
+        DataError: with ``fail``, where there is any; with ``drop``, where no labelled row is left to teach.
     """
-    scored = signatures.texts[turn.score]
     rows = np.unique(np.concatenate([turn.teach, turn.validate, turn.unlabelled]))
     rows = rows[~np.isin(rows, turn.score)]
-    exact = np.isin(signatures.texts[rows], scored)
-    nearly = np.zeros(len(rows), dtype=bool)
-    nearly[~exact] = signatures.near(signatures.texts[rows[~exact]], scored, near)
-    leaking = rows[exact | nearly]
-    found = Leaks(int(exact.sum()), int(nearly.sum()), len(leaking) if leaks == "drop" else 0)
-    if leaks == "fail" and len(leaking):
+    texts, scored = signatures.texts[rows], signatures.texts[turn.score]
+    exact = np.isin(texts, scored)
+    copies = signatures.near(texts[~exact], scored, near)
+    leaking = exact | np.isin(texts, list(copies))
+    examples = tuple(
+        (int(row), int(turn.score[np.argmax(scored == copies.get(text, text))]))
+        for row, text in zip(rows[leaking][:EXAMPLES], texts[leaking].tolist(), strict=False)
+    )
+    found = Leaks(int(exact.sum()), int((leaking & ~exact).sum()), 0, examples)
+    if leaks == "fail" and leaking.any():
+        shown = ", ".join(f"{taught} of {held}" for taught, held in examples)
         raise DataError(
-            f"turn {turn.name!r}: {found.exact} teaching rows are copies of scored rows and {found.near} nearly so; "
-            "set transfer.leaks: drop to leave them out of the teaching."
+            f"turn {turn.name!r}: {found.exact} teaching rows are copies of scored rows and {found.near} nearly so "
+            f"(row {shown}, counted from 0); set transfer.leaks: drop to leave them out of the teaching."
         )
     if leaks != "drop":
         return turn, found
+    return _without(turn, rows[leaking]), replace(found, dropped=int(leaking.sum()))
+
+
+def _without(turn: Turn, leaking: Ints) -> Turn:
     teach, validate, unlabelled = (
         part[~np.isin(part, leaking)] for part in (turn.teach, turn.validate, turn.unlabelled)
     )
-    return replace(turn, teach=teach, validate=validate, unlabelled=unlabelled), found
+    if not len(teach):
+        raise DataError(
+            f"turn {turn.name!r}: all {len(turn.teach)} rows that may teach are copies of scored rows; name other "
+            "domains in transfer.source, lower transfer.hold_out, or raise transfer.near."
+        )
+    # A source's labelled rows are never read as unlabelled, a target's always are: what is in both is the target's.
+    of_target = len(np.intersect1d(teach, unlabelled)) if turn.labels_of_target else 0
+    return replace(turn, teach=teach, validate=validate, unlabelled=unlabelled, labels_of_target=of_target)
 
 
-def normalise(text: str) -> str:
-    """``text`` without what copies differ in: case, spacing, punctuation, compatible forms of characters (NFKC)."""
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+def _bands(threshold: float) -> tuple[int, int]:
+    """(bands, rows a band) of the index: the most selective that ``MISSED`` allows.
 
-
-_WORD = re.compile(r"\w+")
-
-
-def _shingles(text: str) -> npt.NDArray[np.uint32]:
-    """Hashes of the sets of three words in a row, sorted; of a shorter text, of the whole."""
-    import xxhash
-
-    words = text.split()[:MAX_WORDS]
-    runs = (" ".join(words[at : at + SHINGLE]) for at in range(max(1, len(words) - SHINGLE + 1)))
-    return np.unique(np.fromiter((xxhash.xxh32_intdigest(run.encode()) for run in runs), dtype=np.uint32))
+    A pair of Jaccard similarity s shares no band with chance (1 − sʳ)ᵇ. Candidates are verified, so that a generous
+    index costs time, never a false leak.
+    """
+    for rows in range(PERMUTATIONS // 2, 1, -1):
+        bands = PERMUTATIONS // rows
+        if (1 - threshold**rows) ** bands <= MISSED:
+            return bands, rows
+    return PERMUTATIONS, 1

@@ -26,5 +26,6 @@ def match(patterns: str | Sequence[str], domains: Sequence[str], *, where: str) 
             problems.append(f"{where}: no domain matches {pattern!r}{nearest(pattern, domains)}")
     if problems:
         more = f" and {len(domains) - SHOWN} more" if len(domains) > SHOWN else ""
-        raise RecipeError(f"{where} must name domains of the data: {', '.join(domains[:SHOWN])}{more}.", tuple(problems))
+        known = ", ".join(domains[:SHOWN]) + more
+        raise RecipeError(f"{where} must name domains of the data: {known}.", tuple(problems))
     return tuple(found)

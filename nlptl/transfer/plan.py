@@ -91,10 +91,11 @@ def plan(
     targets = match(transfer.target, rows.domains, where="transfer.target")
     drawn = _sampled(rows, sample, seed)
     held_out = _held_out(rows, transfer, drawn & rows.of(targets), seed)
+    fixed = _Fixed(rows, transfer, drawn, held_out, seed)
     if transfer.protocol == "joint":
-        return [_turn("all", sources, targets, rows, transfer, drawn, held_out, seed)]
+        return [_turn(fixed, name="all", sources=sources, targets=targets)]
     return [
-        _turn(target, tuple(s for s in sources if s != target), (target,), rows, transfer, drawn, held_out, seed)
+        _turn(fixed, name=target, sources=tuple(s for s in sources if s != target), targets=(target,))
         for target in targets
     ]
 
@@ -117,7 +118,8 @@ class _Rows:
         wanted = [name for name in ("id", "domain", "split", "time", *tasks) if name in dataset.column_names]
         columns: dict[str, list[Any]] = dataset.with_format(None).select_columns(wanted)[:]
         domain, domains = pd.factorize(np.array(columns["domain"], dtype=object), sort=True)
-        split = np.array([value or "train" for value in columns["split"]] if "split" in columns else ["train"] * len(domain), dtype=object)
+        splits = columns.get("split") or [None] * len(domain)
+        split = np.array([value or "train" for value in splits], dtype=object)
         for unknown in sorted(set(split) - set(SPLITS)):
             raise DataError(f"split {unknown!r} is none of {', '.join(SPLITS)}{nearest(unknown, SPLITS)}")
         labels = {name: task.encode(columns[name]) for name, task in tasks.items()}
@@ -139,6 +141,17 @@ class _Rows:
         return values
 
 
+@dataclass(frozen=True, eq=False)
+class _Fixed:
+    """What is settled before any turn."""
+
+    rows: _Rows
+    transfer: Transfer
+    drawn: Mask
+    held_out: Mask
+    seed: int
+
+
 def _sampled(rows: _Rows, sample: int | None, seed: int) -> Mask:
     everything = np.ones(len(rows.ids), dtype=bool)
     if sample is None:
@@ -149,7 +162,7 @@ def _sampled(rows: _Rows, sample: int | None, seed: int) -> Mask:
 
 def _held_out(rows: _Rows, transfer: Transfer, candidates: Mask, seed: int) -> Mask:
     """The rows of ``candidates`` (drawn rows of targets) that are held out for scoring, labelled or not."""
-    test = rows.split == "test"
+    test: Mask = rows.split == "test"
     official = np.zeros(len(rows.domains), dtype=bool)
     if transfer.hold_out is None:
         # Asked of all rows, not of the sample: a thin sample must not turn an official split into a random one.
@@ -169,22 +182,25 @@ def _times(rows: _Rows, needed: Mask) -> npt.NDArray[np.float64]:
     if rows.time is None:
         raise RecipeError("transfer.order: time needs times; name their column in data.time, or set order: random.")
     if missing := int(np.isnan(rows.time[needed]).sum()):
-        raise DataError(f"{missing} rows of the targets have no time, which transfer.order: time needs; set order: random.")
+        raise DataError(
+            f"{missing} rows of the targets have no time, which transfer.order: time needs; set order: random."
+        )
     return rows.time
 
 
-def _shown(rows: _Rows, transfer: Transfer, other: Mask, seed: int) -> Mask:
+def _shown(fixed: _Fixed, other: Mask) -> Mask:
     """The rows of ``other`` (targets' rows not held out) whose labels teach."""
-    if transfer.target_labels == "all":
+    rows, wanted = fixed.rows, fixed.transfer.target_labels
+    if wanted == "all":
         return other & rows.labelled
     shown = np.zeros(len(other), dtype=bool)
-    if transfer.target_labels == 0:
+    if wanted == 0:
         return shown
-    hashes = rows.hashes("target_labels", seed, other & rows.labelled)
+    hashes = rows.hashes("target_labels", fixed.seed, other & rows.labelled)
     for classes in _classes(rows.labels):
         count = int(classes.max(initial=0)) + 1
         groups = np.where(other & (classes >= 0), rows.domain * count + classes, -1)
-        shown |= first_of_each(groups, np.full(len(rows.domains) * count, transfer.target_labels), hashes)
+        shown |= first_of_each(groups, np.full(len(rows.domains) * count, wanted), hashes)
     return shown
 
 
@@ -197,17 +213,15 @@ def _classes(labels: Mapping[str, npt.NDArray[Any]]) -> Iterator[Ints]:
             yield from (np.where(column == 1, 0, -1) for column in encoded.T)
 
 
-def _turn(
-    name: str, sources: tuple[str, ...], targets: tuple[str, ...], rows: _Rows, transfer: Transfer, drawn: Mask,
-    held_out: Mask, seed: int,
-) -> Turn:  # fmt: skip
-    target = drawn & rows.of(targets)
-    source = drawn & rows.of(sources) & ~target
-    held_out = held_out & target
+def _turn(fixed: _Fixed, *, name: str, sources: tuple[str, ...], targets: tuple[str, ...]) -> Turn:
+    rows, transfer = fixed.rows, fixed.transfer
+    target = fixed.drawn & rows.of(targets)
+    source = fixed.drawn & rows.of(sources) & ~target
+    held_out = fixed.held_out & target
     teachable = rows.split == "train"
     if transfer.hold_out is not None:
         teachable |= rows.split == "test"
-    shown = _shown(rows, transfer, target & ~held_out & teachable, seed)
+    shown = _shown(fixed, target & ~held_out & teachable)
     teach = shown | (source & teachable & rows.labelled)
     seen = source | target if transfer.target_labels == "all" else source
     validate = seen & (rows.split == "validation") & rows.labelled

@@ -1,11 +1,10 @@
-"""Adapters on a body: add, keep for a checkpoint, save as a plain PEFT folder, load."""
+"""Adapters on a body: add, save as a plain PEFT folder, load."""
 
 import json
 import warnings
 from copy import deepcopy
 from pathlib import Path
 
-import torch
 from peft import (
     PeftConfig,
     PeftModel,
@@ -25,41 +24,13 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def add_adapter(body: nn.Module, config: PeftConfig) -> PeftModel:
-    """``body`` with a new adapter as ``config`` says, all else frozen. Adapter weights are float32.
-
-    Raises:
-        ModelError: the body already has an adapter (PEFT would put the second one on top of the first).
-    """
-    if isinstance(body, PeftModel):
-        raise ModelError("this encoder already has an adapter; load the encoder again to give it another.")
+    """``body`` with a new adapter as ``config`` says, all else frozen. Adapter weights are float32."""
     assert isinstance(body, PreTrainedModel)
     with warnings.catch_warnings():  # peft 0.21 asks for a name that transformers 5.23 renamed
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         model = get_peft_model(body, config, autocast_adapter_dtype=True)
     assert isinstance(model, PeftModel)
     return model
-
-
-def trainable_state(body: nn.Module) -> dict[str, Tensor]:
-    """Copies of just the parameters that learn, by name, on the CPU: what a checkpoint needs of the body."""
-    return {
-        name: parameter.detach().to("cpu", copy=True)
-        for name, parameter in body.named_parameters()
-        if parameter.requires_grad
-    }
-
-
-def load_trainable_state(body: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put back what ``trainable_state`` returned.
-
-    Raises:
-        ModelError: the names or shapes are not those of the parameters that learn.
-    """
-    parameters = {name: parameter for name, parameter in body.named_parameters() if parameter.requires_grad}
-    _check_same(state, parameters, "the checkpoint")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(state[name])
 
 
 def save_adapter(body: nn.Module, folder: Path, base_name: str) -> None:
@@ -96,19 +67,20 @@ def load_adapter(body: nn.Module, folder: Path) -> PeftModel:
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
         raise ModelError(f"the adapter in {folder} is damaged ({error}); save the model again.") from error
     try:
+        config.base_model_name_or_path = None  # else PEFT warns wherever the base lies in another place than it did
         model = add_adapter(body, config)
     except ValueError as error:  # no path of the body matches the adapter's target modules
         raise ModelError(f"the adapter in {folder} was made for another encoder than {type(body).__name__}.") from error
-    _check_same(state, get_peft_model_state_dict(model, save_embedding_layers=False), f"the adapter in {folder}")
+    _check_same(state, get_peft_model_state_dict(model, save_embedding_layers=False), folder)
     set_peft_model_state_dict(model, state)
     return model.requires_grad_(False)
 
 
-def _check_same(state: dict[str, Tensor], wanted: dict[str, Tensor] | dict[str, nn.Parameter], what: str) -> None:
+def _check_same(state: dict[str, Tensor], wanted: dict[str, Tensor], folder: Path) -> None:
     differing = {name for name in state.keys() & wanted.keys() if state[name].shape != wanted[name].shape}
     differing |= state.keys() ^ wanted.keys()
     if differing:
         raise ModelError(
-            f"{what} does not fit this encoder: {len(differing)} weights are missing, unknown or of another shape, "
-            f"such as {min(differing)}."
+            f"the adapter in {folder} does not fit this encoder: {len(differing)} weights are missing, unknown or of "
+            f"another shape, such as {min(differing)}."
         )

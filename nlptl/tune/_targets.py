@@ -102,7 +102,9 @@ def _numbers(layout: Layout, linear: list[str], layers: Literal["all"] | int | t
     if layers == "all":
         return r"\d+"
     if layout.shared:
-        raise ModelError(f"tune.layers is {layers}, but all layers of this encoder share their weights: leave it at all.")
+        raise ModelError(
+            f"tune.layers is {layers}, but all layers of this encoder share their weights: leave it at all."
+        )
     matches = (re.match(rf"{layout.stack}\.(\d+)\.", path) for path in linear)
     depth = 1 + max(int(match[1]) for match in matches if match)
     chosen = range(depth - layers, depth) if isinstance(layers, int) else sorted(set(layers))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from nlptl.contracts import Tune
+from nlptl.errors import ModelError
 
 if TYPE_CHECKING:
     from nlptl.encoder.backbone import Backbone
@@ -25,8 +26,10 @@ class Lora(Tune):
     kind: Literal["lora"] = "lora"
     rank: int = Field(8, gt=0, description="Rank r of the difference.")
     alpha: float | None = Field(
-        None, gt=0, description="Scale α; none: 2 × rank, so that a new rank needs no new lr; 16 with rslora, as in its paper."
-    )  # fmt: skip
+        None,
+        gt=0,
+        description="Scale α; none: 2 × rank, so that another rank needs no other lr (16 with rslora, its paper's).",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="On the input of A.")
     rslora: bool = Field(False, description="Divide α by √rank instead of rank: for high ranks.")
     dora: bool = Field(False, description="Learn the magnitude of each row apart: better at low ranks, slower.")
@@ -49,6 +52,8 @@ class Lora(Tune):
         from nlptl.tune._adapter import add_adapter
         from nlptl.tune._targets import target_pattern
 
+        if hasattr(backbone.body, "peft_config"):  # PEFT would put the second adapter on top of the first
+            raise ModelError("this encoder already has an adapter; load the encoder again to give it another.")
         config = LoraConfig(
             task_type=TaskType.FEATURE_EXTRACTION,
             r=self.rank,

@@ -86,6 +86,17 @@ def test_without_evidence_the_answer_is_the_prior_and_with_a_tight_prior_nearly_
     torch.testing.assert_close(tight, prior, atol=1e-5, rtol=0)
 
 
+def test_the_start_does_not_matter() -> None:
+    features, labels = problem()
+    problems = Problems(Design(torch.from_numpy(features)), torch.eye(3, dtype=torch.float64)[labels],
+                        torch.ones(1, 120, dtype=torch.float64), precisions([1.0], 6), "softmax")  # fmt: skip
+    far = torch.full((1, 7, 3), 5.0, dtype=torch.float64)
+    far[:, :, 0] = -5  # a softmax is not moved by what all classes share
+    torch.testing.assert_close(
+        solve(problems, tolerance=1e-10)[:, :6], solve(problems, start=far, tolerance=1e-10)[:, :6], atol=1e-6, rtol=0
+    )
+
+
 def test_row_losses_by_hand() -> None:
     one_hot, logits = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, np.log(3.0)]])
     assert row_losses(logits, one_hot, "softmax").item() == pytest.approx(-np.log(0.75))
