@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A trained model without nlptl
-# The adapter is a plain PEFT folder. Plain `peft` on plain `transformers` gives the same hidden states; pooling and head
-# are a few lines.
+# The adapter is a plain PEFT folder. Plain `peft` on plain `transformers` gives the same hidden states; pooling and
+# head are a few lines.
 
 # %%
 import json

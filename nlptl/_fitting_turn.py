@@ -1,9 +1,9 @@
-"""One turn of the plan: solve the heads, train what learns, answer the scored rows, and let the baselines answer too."""
+"""One turn of the plan: solve the heads, train what learns, answer the scored rows, beside the baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
 from nlptl._fitting_folder import RunFolder, file_name
-from nlptl._fitting_clock import Clock
 from nlptl.contracts import Floats, Ints, Source
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
@@ -246,9 +246,7 @@ def _baselines(setting: Setting, turn: Turn, folds: Mapping[str, Folds], seed: i
     return answers
 
 
-def _scored(
-    corpus: Corpus, turn: Turn, task: str, probabilities: Mapping[str, Floats], seed: int, rung: str
-) -> Scored:
+def _scored(corpus: Corpus, turn: Turn, task: str, probabilities: Mapping[str, Floats], seed: int, rung: str) -> Scored:
     has_label = corpus.tasks[task].labelled(corpus.encoded[task][turn.score])
     rows = turn.score[has_label]
     return Scored(

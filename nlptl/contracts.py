@@ -148,13 +148,13 @@ class Task:
     def targets(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """What ``encode`` returned → (rows, outputs) of 0 and 1, one a logit; unlabelled rows are all 0."""
         if self.head.multilabel:
-            return np.nan_to_num(encoded).astype(np.float64)
+            return np.asarray(np.nan_to_num(encoded), dtype=np.float64)
         classes = np.arange(len(self.labels))[-self.outputs :]
         return np.asarray(encoded[:, None] == classes, dtype=np.float64)
 
     def labelled(self, encoded: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """(rows,) bool: which rows of what ``encode`` returned have a label."""
-        return ~np.isnan(encoded[:, 0]) if self.head.multilabel else encoded != UNLABELLED
+        return np.asarray(~np.isnan(encoded[:, 0]) if self.head.multilabel else encoded != UNLABELLED)
 
     def probabilities(self, logits: Floats) -> Floats:
         """(rows, outputs) logits → (rows, labels) probabilities."""

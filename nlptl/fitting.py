@@ -71,7 +71,7 @@ class Run:
         """The model that serves ``domain``; where there is only one model, that one."""
         if set(self.models) == {"all"}:
             return self.models["all"]
-        if domain not in self.models:
+        if domain is None or domain not in self.models:
             raise RunError(
                 f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
                 f"Choices: {', '.join(self.models)}."
@@ -194,7 +194,9 @@ def _encode(
     recipe: Recipe, corpus: Corpus, planned: Planned, backbone: Backbone, accelerator: Accelerator
 ) -> tuple[Vectors, dict[str, Any]]:
     """The vectors of all rows that any turn uses, each text encoded once."""
-    rows = np.unique(np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)]))
+    rows = np.unique(
+        np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
+    )
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
     wanted = parts(("last", *CHOICES[recipe.encoder.pool]))

@@ -82,9 +82,7 @@ class Examples:
     def labelled_counts(self, rows: Iterable[int]) -> dict[str, int]:
         """By task, how many of ``rows`` have a label."""
         rows = np.fromiter(rows, dtype=np.int64)
-        return {
-            name: int(self.tasks[name].labelled(encoded[rows]).sum()) for name, encoded in self.labels.items()
-        }
+        return {name: int(self.tasks[name].labelled(encoded[rows]).sum()) for name, encoded in self.labels.items()}
 
 
 class TaskHead(nn.Module):

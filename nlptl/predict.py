@@ -90,10 +90,8 @@ def _answer(model: Model, chunk: list[Row], start: int, columns: dict[str, str |
     pairs = None if pair is None else [chunk[place].text(pair) or "" for place in readable]
     answers = model.predict([str(chunk[place].text(text)) for place in readable], pairs)
     table = answers.set_index(pd.Index(readable)).reindex(range(len(chunk)))
-    if columns["id"] is None:
-        ids = [str(start + place) for place in range(len(chunk))]
-    else:
-        ids = [_plain(row.cells.get(columns["id"])) for row in chunk]
+    named = columns["id"]
+    ids = [str(start + place) if named is None else _plain(row.cells.get(named)) for place, row in enumerate(chunk)]
     table.insert(0, "id", pd.Series(ids, dtype="str"))
     if columns["domain"] is not None:
         table.insert(1, "domain", pd.Series([_plain(row.cells.get(columns["domain"])) for row in chunk], dtype="str"))

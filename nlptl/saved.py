@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from nlptl.contracts import Floats, Task
+from nlptl.contracts import Floats, Head, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.store import encode
@@ -97,6 +97,11 @@ class Model:
             answers[name] = head.task.probabilities(logits.cpu().double().numpy() + beside.get(name, 0.0))
         return answers
 
+    def use_batch_tokens(self, batch_tokens: int) -> None:
+        """Encode in batches of so many tokens from now on; answers stay the same."""
+        backbone = self.network.backbone
+        backbone.settings = backbone.settings.model_copy(update={"batch_tokens": batch_tokens})
+
     def predict(self, texts: Sequence[str], text_pair: Sequence[str] | None = None) -> pd.DataFrame:
         """Answers as a table: for each task its label (a list of labels where it is multilabel), and the probability
         of each label in columns ``<task>.<label>``.
@@ -159,8 +164,7 @@ def load(path: Path | str) -> Model:
         tensors = load_file(folder / "heads.safetensors")
         settings = Encoder.model_validate(described["encoder"])
         tasks = {
-            name: Task(name, find("heads", task["head"]["kind"]).model_validate(task["head"]), tuple(task["labels"]))
-            for name, task in described["tasks"].items()
+            name: Task(name, _head(task["head"]), tuple(task["labels"])) for name, task in described["tasks"].items()
         }
     except (OSError, ValueError, KeyError, SafetensorError, ValidationError) as error:
         raise ModelError(f"the model in {folder} is damaged ({error}); save it again.") from error
@@ -200,6 +204,12 @@ def answer_table(tasks: Mapping[str, Task], probabilities: Mapping[str, Floats])
     return pd.DataFrame(columns)
 
 
+def _head(described: dict[str, Any]) -> Head:
+    head = find("heads", described["kind"]).model_validate(described)
+    assert isinstance(head, Head)
+    return head
+
+
 def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -209,5 +219,7 @@ def _model_folder(path: Path) -> Path:
         if (folder / "model.json").is_file():
             return folder
     inside = sorted(found.parent.name for found in (path / "model").glob("*/model.json"))
-    several = f"; it holds one model a target: {', '.join(inside)} (load {path / 'model' / inside[0]})" if inside else ""
+    several = (
+        f"; it holds one model a target: {', '.join(inside)} (load {path / 'model' / inside[0]})" if inside else ""
+    )
     raise ModelError(f"no model in {path.resolve()}: model.json is absent{several}.")

@@ -9,7 +9,11 @@ import nlptl
 from nlptl.data import Mailboxes
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
-QUESTIONS = {"NUM:date": "when did the war end", "NUM:count": "how many people are there", "HUM:ind": "who wrote the book"}
+QUESTIONS = {
+    "NUM:date": "when did the war end",
+    "NUM:count": "how many people are there",
+    "HUM:ind": "who wrote the book",
+}
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def as_time(value: Any) -> float | None:
     """A date as Unix seconds; None where there is none."""
     if is_null(value) or (isinstance(value, str) and not value.strip()):
         return None
-    found = seconds(value)
+    found = seconds(pd.Timestamp(value) if isinstance(value, np.datetime64) else value)
     if found is None:
         raise Refused(f"unparsable date: {str(value)[:40]!r}")
     return found

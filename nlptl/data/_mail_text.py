@@ -37,7 +37,7 @@ def decoded(raw: bytes, charset: str | None) -> str:
 def _codec(charset: str | None) -> str | None:
     try:
         name = codecs.lookup((charset or "").strip("'\" ")).name
-        b"".decode(name)  # refuses codecs such as hex, which give bytes
+        b"a".decode(name, "replace")  # refuses codecs such as hex, which give bytes
     except (LookupError, UnicodeError, ValueError):
         return None
     return None if name in _NO_TEXT else _WIDER.get(name, name)

@@ -98,9 +98,7 @@ class _Reader:
     seen: dict[str, None] = field(default_factory=dict)
     """All columns found, in order."""
 
-    def rows(
-        self, place: str, source: Source, *, domain: str, split: str | None = None, many: bool = False
-    ) -> Columns:
+    def rows(self, place: str, source: Source, *, domain: str, split: str | None = None, many: bool = False) -> Columns:
         """One source's good rows under the toolkit's own column names; ``id`` is null where it is to be made."""
         before = len(self.quarantine)
         raw = source.frame(self.quarantine)

@@ -40,13 +40,14 @@ class Frame(Source):
 
         if isinstance(table, pd.DataFrame):
             return table.copy()
-        from datasets import Dataset, DatasetDict
+        from datasets import Dataset
 
         from nlptl.data import _tables
 
         if isinstance(table, Dataset):
             return _tables.from_dataset(table)
-        if isinstance(table, DatasetDict):
+        # a DatasetDict arrives here as the plain dict that settings make of every mapping
+        if isinstance(table, dict) and table and all(isinstance(split, Dataset) for split in table.values()):
             return _tables.from_splits(table)
         raise ValueError(
             f"kind 'frame' holds a pandas or datasets object given in Python, not {type(table).__name__}; "

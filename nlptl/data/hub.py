@@ -50,9 +50,12 @@ class Hub(Source):
     def _load(self) -> dict[str, Dataset]:
         from datasets import load_dataset
         from datasets.exceptions import DatasetBuildError, DatasetsError
+        from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as LOADERS
 
         local = Path(self.name).expanduser()
-        # a folder by its whole path, for the library has loaders named csv, json, text, …
+        # A loader's name (csv, text, …; pandas, which unpickles before datasets 5) reads what is in the working folder.
+        if not local.is_dir() and self.name in LOADERS:
+            raise DataError(f"data.name {self.name!r} is a loader, not a data set: name a folder, or use another kind.")
         name = str(local.absolute()) if local.is_dir() else self.name
         splits = [self.splits] if isinstance(self.splits, str) else self.splits and list(self.splits)
         try:

@@ -63,9 +63,7 @@ class Mailboxes(Source):
         names = _shuffled([self._name(number) for number in range(self.people)], Random(f"{self.seed}/wanted"))
         count = int(self.concept * self.people / 2 + 0.5)
         turns = (itertools.cycle(names[place * count % self.people :] + names) for place in range(len(words.GREY)))
-        return {
-            topic: frozenset(itertools.islice(turn, count)) for topic, turn in zip(words.GREY, turns, strict=True)
-        }
+        return {topic: frozenset(itertools.islice(turn, count)) for topic, turn in zip(words.GREY, turns, strict=True)}
 
     def spam_share(self, number: int) -> float:
         """The expected share of spam in mailbox ``number``."""

@@ -33,6 +33,8 @@ class Parquet(FileSource):
             with ParquetFile(file) as stored:
                 # integer_object_nulls: whole numbers beside a null would become floats, and long ids lose digits
                 table: pd.DataFrame = stored.read().to_pandas(integer_object_nulls=True, ignore_metadata=True)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
-            raise DataError(f"{file} is damaged or not a Parquet file: {error}.") from error
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the file system's word; Arrow's own for a broken footer has no number
+            raise DataError(f"{file} is damaged or not a Parquet file: {str(error).strip()}.") from error
         return table.assign(**{LINE: range(1, len(table) + 1)})

@@ -38,6 +38,7 @@ class Backbone(nn.Module):
         config: Any = body.config
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self._affixes = _affixes(tokenizer)
+        self.positions = _positions(body)
         self.base_identity = self._hash_base()
         self._computes = _described(body, tokenizer)
 
@@ -237,18 +238,25 @@ def _affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     return whole[:start], whole[start + len(marker) :]
 
 
+def _positions(body: nn.Module) -> int | None:
+    """How many tokens a sequence may have; none: no bound. RoBERTa's kind counts positions from after the padding's."""
+    for name, module in body.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    config: Any = body.config
+    relative = not getattr(config, "position_biased_input", True)  # DeBERTa without a table
+    return None if relative else getattr(config, "max_position_embeddings", None)
+
+
 def _check_fit(body: Any, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> None:
-    config = body.config
     rows = body.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(
             f"the tokenizer of {settings.model!r} has {len(tokenizer)} tokens and its embeddings {rows} rows; "
             "they are not of one model."
         )
-    positions = getattr(config, "max_position_embeddings", None)
-    if config.model_type in ("roberta", "xlm-roberta", "mpnet", "camembert"):
-        positions = positions - config.pad_token_id - 1
-    if positions and getattr(config, "position_biased_input", True) and settings.max_length > positions:
+    positions = _positions(body)
+    if positions is not None and settings.max_length > positions:
         raise ModelError(
             f"encoder.max_length is {settings.max_length} and {settings.model!r} has {positions} positions; "
             f"set encoder.max_length to {positions} or less (encoder.long: chunks then reads all of longer texts)."

@@ -49,6 +49,8 @@ class Tokens:
     truncated: float
     unknown: float
     pad: int
+    positions: int | None = None
+    """The encoder's bound on a sequence, which padding keeps to."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -66,6 +68,7 @@ class Tokens:
         owners = np.repeat(np.arange(len(rows)), [self.starts[row + 1] - self.starts[row] for row in rows])
         lengths = self.offsets[sequences + 1] - self.offsets[sequences]
         longest = -(-int(lengths.max()) // PAD_MULTIPLE) * PAD_MULTIPLE
+        longest = longest if self.positions is None else min(longest, self.positions)
         filled = np.arange(longest) < lengths[:, None]
         taken = np.concatenate([np.arange(self.offsets[s], self.offsets[s + 1]) for s in sequences])
 
@@ -122,6 +125,7 @@ def tokenize(backbone: Backbone, texts: Sequence[str], pairs: Sequence[str] | No
         truncated=truncated / max(len(texts), 1),
         unknown=float((flat == backbone.tokenizer.unk_token_id).mean()) if len(flat) else 0.0,
         pad=backbone.tokenizer.pad_token_id or 0,
+        positions=backbone.positions,
     )
 
 

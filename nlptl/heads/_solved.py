@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,8 @@ class Solved:
 
     def logits(self, vectors: Floats, words: csr_matrix | None = None) -> npt.NDArray[np.float64]:
         """(rows, width) vectors, (rows, words) → (rows, outputs) logits."""
-        beside = 0.0 if self.words is None else words @ self.words
-        return np.asarray(vectors @ self.weights + self.bias + beside)
+        logits = vectors @ self.weights + self.bias
+        return np.asarray(logits if self.words is None or words is None else logits + words @ self.words)
 
 
 def solve_head(
@@ -150,7 +150,9 @@ class _Search:
         losses = row_losses(logits, self.targets[:, None, None], self.task.link) * self.held_out.T[:, None]
         means = losses.sum((0, 2)) / self.held_out.sum()
         self.losses |= dict(zip(points, means.tolist(), strict=True))
-        self.solutions |= dict(zip(points, solution.view(len(points), len(self.teaches), *solution.shape[1:]), strict=True))
+        self.solutions |= dict(
+            zip(points, solution.view(len(points), len(self.teaches), *solution.shape[1:]), strict=True)
+        )
 
     def _problems(self, points: Sequence[Point], row_weights: torch.Tensor) -> Problems:
         """Each point with each of the row weights."""
@@ -172,7 +174,9 @@ class _Search:
         if self.words is None:
             return None
         held_out = self.held_out.numpy()
-        summed = sum(np.asarray(self.words @ of_fold) * held[:, None] for of_fold, held in zip(weights, held_out, strict=True))
+        summed = sum(
+            np.asarray(self.words @ of_fold) * held[:, None] for of_fold, held in zip(weights, held_out, strict=True)
+        )
         return np.asarray(summed / np.maximum(held_out.sum(axis=0), 1)[:, None])
 
 

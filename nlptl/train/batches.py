@@ -10,9 +10,7 @@ WINDOW = 32
 enough that an epoch stays well mixed."""
 
 
-def epoch_batches(
-    lengths: Ints, *, batch_tokens: int, batch_rows: int | None, seed: int, epoch: int
-) -> list[Ints]:
+def epoch_batches(lengths: Ints, *, batch_tokens: int, batch_rows: int | None, seed: int, epoch: int) -> list[Ints]:
     """The batches of one epoch: arrays of row positions, every row once, in an order drawn from (seed, epoch).
 
     Args:

@@ -166,8 +166,9 @@ def _optimizer(network: Network, settings: Train) -> torch.optim.Optimizer:
         {"params": list(network.heads.parameters()), "lr": settings.head_lr or settings.lr},
     ]
     groups = [group for group in groups if group["params"]]
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimizer]
-    return kind(groups, weight_decay=settings.weight_decay, fused=True)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(groups, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
 
 
 def _seed_dropout(seed: int, step: int, rank: int) -> None:

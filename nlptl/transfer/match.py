@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from nlptl.errors import RecipeError, nearest
 
 SHOWN = 20
-"""Domains that an error lists before it counts the rest."""
+"""Domains that are listed before the rest is counted."""
 
 
 def match(patterns: str | Sequence[str], domains: Sequence[str], *, where: str) -> tuple[str, ...]:
@@ -25,7 +25,11 @@ def match(patterns: str | Sequence[str], domains: Sequence[str], *, where: str) 
         if not matches:
             problems.append(f"{where}: no domain matches {pattern!r}{nearest(pattern, domains)}")
     if problems:
-        more = f" and {len(domains) - SHOWN} more" if len(domains) > SHOWN else ""
-        known = ", ".join(domains[:SHOWN]) + more
-        raise RecipeError(f"{where} must name domains of the data: {known}.", tuple(problems))
+        raise RecipeError(f"{where} must name domains of the data: {listed(domains)}.", tuple(problems))
     return tuple(found)
+
+
+def listed(domains: Sequence[str]) -> str:
+    """The first ``SHOWN`` of ``domains``, and how many more there are."""
+    more = f" and {len(domains) - SHOWN} more" if len(domains) > SHOWN else ""
+    return ", ".join(domains[:SHOWN]) + more

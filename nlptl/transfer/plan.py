@@ -23,7 +23,7 @@ from nlptl.contracts import Ints, Task
 from nlptl.errors import DataError, RecipeError, nearest
 from nlptl.recipe import Transfer
 from nlptl.transfer.draw import first_of_each, keyed
-from nlptl.transfer.match import match
+from nlptl.transfer.match import listed, match
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -59,7 +59,7 @@ class Turn:
 
     def __repr__(self) -> str:
         return (
-            f"Turn({self.name!r}: {', '.join(self.sources) or 'no source'} → {', '.join(self.targets)}; "
+            f"Turn({self.name!r}: {listed(self.sources) or 'no source'} → {listed(self.targets)}; "
             f"{len(self.teach)} rows teach ({self.labels_of_target} of the target), {len(self.validate)} validate, "
             f"{len(self.unlabelled)} unlabelled, {len(self.score)} scored)"
         )
@@ -245,7 +245,7 @@ def _places(mask: Mask) -> Ints:
 def _check(name: str, targets: tuple[str, ...], rows: _Rows, teach: Mask, score: Mask) -> None:
     if not score.any():
         raise RecipeError(
-            f"turn {name!r} has no labelled row to score in {', '.join(targets)}; name labelled domains in "
+            f"turn {name!r} has no labelled row to score in {listed(targets)}; name labelled domains in "
             "transfer.target, or raise transfer.hold_out or data.sample."
         )
     if not teach.any():

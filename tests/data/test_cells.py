@@ -27,7 +27,7 @@ def test_names_become_text_and_nothing_becomes_null(cell: Any, name: str | None)
 
 @pytest.mark.parametrize("cell", [b"ham", ["ham"], {"ham": 1}, np.array(["ham"])])
 def test_what_is_no_name_is_refused(cell: Any) -> None:
-    with pytest.raises(Refused, match="not text: "):
+    with pytest.raises(Refused, match=r"^not text"):
         as_name(cell)
 
 
@@ -40,7 +40,7 @@ def test_no_text_is_refused(cell: Any) -> None:
 def test_a_text_stays_as_it_stands() -> None:
     assert as_text("  two\n lines\0 ") == "  two\n lines\0 "
     assert as_text(5) == "5"
-    with pytest.raises(Refused, match="broken encoding: .* character 3"):
+    with pytest.raises(Refused, match=r"broken encoding: .* character 3"):
         as_text("ab\ud83d")
 
 
@@ -79,7 +79,7 @@ def test_splits_by_their_usual_names(cell: Any, split: str | None) -> None:
 
 
 def test_an_unknown_split_is_refused() -> None:
-    with pytest.raises(Refused, match="split not among .*: 'tests'; did you mean 'test'"):
+    with pytest.raises(Refused, match=r"split not among .*: 'tests'; did you mean 'test'"):
         as_split("tests")
 
 
@@ -115,5 +115,5 @@ def test_no_date_is_null(cell: Any) -> None:
     "cell", ["yesterday", "31/01/2020", "2020-02-31", "nan", "inf", True, "Fri, 32 Jan 2020 12:00:00 GMT", [1]]
 )
 def test_an_unparsable_date_is_refused(cell: Any) -> None:
-    with pytest.raises(Refused, match="^unparsable date: "):
+    with pytest.raises(Refused, match=r"^unparsable date: "):
         as_time(cell)

@@ -46,7 +46,7 @@ def test_pooling_of_old_and_new_checkpoints(tmp_path: Path, pooling: object, exp
     ],
 )
 def test_a_pooling_that_we_do_not_have_is_refused(tmp_path: Path, pooling: object) -> None:
-    with pytest.raises(ModelError, match="pools by .*use one that pools by mean, cls, max"):
+    with pytest.raises(ModelError, match=r"pools by .*use one that pools by mean, cls, max"):
         read(checkpoint(tmp_path, pooling))
 
 

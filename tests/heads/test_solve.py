@@ -100,4 +100,6 @@ def test_the_start_does_not_matter() -> None:
 def test_row_losses_by_hand() -> None:
     one_hot, logits = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, np.log(3.0)]])
     assert row_losses(logits, one_hot, "softmax").item() == pytest.approx(-np.log(0.75))
-    assert row_losses(torch.tensor([[np.log(3.0)]]), torch.tensor([[0.0]]), "sigmoid").item() == pytest.approx(np.log(4))
+    assert row_losses(torch.tensor([[np.log(3.0)]]), torch.tensor([[0.0]]), "sigmoid").item() == pytest.approx(
+        np.log(4)
+    )

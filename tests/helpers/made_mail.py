@@ -5,7 +5,23 @@ import pandas as pd
 
 HAM = ("the meeting is on monday", "please find the report", "gas contract for the company", "love from my people")
 SPAM = ("win a cash prize", "free cash click now", "you can win a part", "click to get your prize free")
-FILLER = "time look more write see way could people than first water long down day come".split()
+FILLER = [
+    "time",
+    "look",
+    "more",
+    "write",
+    "see",
+    "way",
+    "could",
+    "people",
+    "than",
+    "first",
+    "water",
+    "long",
+    "down",
+    "day",
+    "come",
+]
 
 
 def mail(rows: int = 40, people: tuple[str, ...] = ("ann", "bob", "cy", "dee"), seed: int = 0) -> pd.DataFrame:

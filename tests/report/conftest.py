@@ -2,8 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-
-
 from made_predictions import EVIL, SPAM, TAGS, TOPIC, predictions, scored
 
 from nlptl.evaluate.summary import summarise

@@ -19,7 +19,6 @@ from nlptl.model import Examples, Network
 from nlptl.recipe import Train
 from nlptl.train.loop import held_out_loss, plan_steps, train
 
-
 SETTINGS = Train(epochs=3, batch_tokens=128, lr=1e-2, checkpoint_steps=4)
 
 
@@ -118,9 +117,7 @@ def test_with_validation_the_best_epoch_is_kept_and_patience_ends_the_run(tiny_e
     assert kept == pytest.approx(min(losses), rel=1e-6)
 
 
-def test_a_loss_that_is_not_a_number_names_the_rows_and_keeps_the_checkpoint(
-    network: Network, tmp_path: Path
-) -> None:
+def test_a_loss_that_is_not_a_number_names_the_rows_and_keeps_the_checkpoint(network: Network, tmp_path: Path) -> None:
     examples = make_examples(network)
     poisoned = Examples(
         ids=examples.ids, tasks=examples.tasks, labels=examples.labels, lengths=examples.lengths,

@@ -115,15 +115,18 @@ def test_a_larger_sample_holds_the_smaller_one(made: Made, planned: Planned) -> 
 # --- what teaches -----------------------------------------------------------------------------------------------------
 
 
-def test_hidden_target_labels_change_nothing_but_what_is_scored(made: Made, planned: Planned) -> None:
-    dataset = made()
-    labels = list(dataset["spam"])
-    shuffled = labels[:80] + [None] * 20 + labels[100:]
-    hidden = planned(made(spam=shuffled), hold_out=0.5, target_labels=0, **FEW)[0]
-    shown = planned(dataset, hold_out=0.5, target_labels=0, **FEW)[0]
-    assert hidden.teach.tolist() == shown.teach.tolist()
-    assert hidden.unlabelled.tolist() == shown.unlabelled.tolist()
-    assert len(hidden.score) + hidden.unscorable == len(shown.score)
+@pytest.mark.parametrize("reads", [False, True])
+def test_hidden_target_labels_change_nothing_but_what_is_scored(made: Made, planned: Planned, reads: bool) -> None:
+    labels = list(made()["spam"])
+    fewer = labels[:80] + [None] * 20 + labels[:79:-2]
+    whole, hidden = (
+        planned(made(spam=column), hold_out=0.5, target_labels=0, transductive=reads, **FEW)[0]
+        for column in (labels, fewer)
+    )
+    assert hidden.teach.tolist() == whole.teach.tolist()
+    assert hidden.unlabelled.tolist() == whole.unlabelled.tolist()
+    assert len(hidden.score) + hidden.unscorable == len(whole.score)
+    assert hidden.unscorable > 0
 
 
 def test_k_per_class_of_each_target(made: Made, planned: Planned) -> None:
