@@ -74,7 +74,9 @@ def trainer(data: str, target: str, seed: int) -> None:
         def __init__(self) -> None:
             super().__init__()
             body = AutoModel.from_pretrained(base, dtype="float32", add_pooling_layer=False)
-            config = LoraConfig(r=8, lora_alpha=16, target_modules=r".*attention\.(self\.(query|key|value)|output\.dense)")
+            config = LoraConfig(
+                r=8, lora_alpha=16, target_modules=r".*attention\.(self\.(query|key|value)|output\.dense)"
+            )
             self.body, self.head = get_peft_model(body, config), torch.nn.Linear(body.config.hidden_size, 2)
 
         def forward(self, input_ids, attention_mask, labels=None):  # type: ignore[no-untyped-def]

@@ -53,7 +53,7 @@ class Outcome:
 
     model: Model
     scored: tuple[Scored, ...]
-    chosen: dict[str, Any]
+    chosen: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,17 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         _scored(setting.corpus, turn, name, {"model": answers[name]} | baselines[name], seed, rung)
         for name in baselines
     )
-    chosen = {
-        name: {"reading": s.reading, "precision": s.precision, "loss": s.loss, "folds": len(solved.folds[name])}
+    chosen = tuple(
+        {
+            "task": name,
+            "reading": s.reading,
+            "precision of vectors": s.precision[0],
+            "precision of words": None if s.words is None else s.precision[1],
+            "loss": s.loss,
+            "folds": len(solved.folds[name]),
+        }
         for name, s in solved.heads.items()
-    }
+    )
     return Outcome(model, scored, chosen)
 
 

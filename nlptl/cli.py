@@ -210,8 +210,20 @@ def cache(
     from nlptl.encoder import store
 
     if action == "clear":
-        store.clear()
-    _echo(str(store.usage()))
+        _echo(f"{store.clear() / 2**20:.1f} MiB freed.")
+        return
+    from datetime import datetime
+
+    from rich.table import Table
+
+    table = Table("encoder", "precision", "max_length", "texts", "MiB", "last used", box=None, pad_edge=False)
+    for each in store.usage():
+        used = datetime.fromtimestamp(each.used).isoformat(" ", "minutes")
+        table.add_row(
+            each.encoder, each.precision, str(each.max_length), str(each.texts), f"{each.bytes / 2**20:.1f}", used
+        )
+    _console().print(table)
+    _echo(f"In {store.cache_folder()}; 'nlptl cache clear' empties it.")
 
 
 def _echo(text: str) -> None:

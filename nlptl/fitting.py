@@ -150,7 +150,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         peak_rss_mb=_peak_rss_mb(),
         leaks=leaks,
         rejected=len(quarantine),
-        encoder=facts | {"chosen": {f"{seed}-{name}": o.chosen for (seed, name), o in outcomes.items()}},
+        encoder=facts,
+        chosen=[{"seed": seed, "turn": name} | row for (seed, name), o in outcomes.items() for row in o.chosen],
         matrix=matrix,
     )
     results.save(folder.path / "results.json")
@@ -204,7 +205,7 @@ def _encode(
         readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=progress)
     some = slice(None, None, max(1, len(texts) // TOKEN_SAMPLE))
     tokens = tokenize(backbone, texts[some], pairs and pairs[some])
-    facts = {"texts": len(texts), "truncated": tokens.truncated, "unknown": tokens.unknown, "of": len(tokens)}
+    facts = {"texts": len(texts), "truncated": tokens.truncated, "unknown": tokens.unknown, "measured": len(tokens)}
     return Vectors(rows, readings), facts
 
 

@@ -43,7 +43,9 @@ class Transfer(Settings):
         "all", description="Labels of a target that teach, of the rows not scored: 0, so many a class, or all."
     )
     hold_out: Share | None = Field(
-        None, description="Share of a target's rows that is scored (1: all); none: the official test split, else 0.2."
+        None,
+        gt=0,
+        description="Share of a target's rows that is scored (1: all); none: the official test split, else 0.2.",
     )
     order: Literal["random", "time"] = Field("random", description="Which rows are scored: by row id, or the latest.")
     leaks: Literal["drop", "keep", "fail"] = Field(

@@ -1,6 +1,7 @@
 """What the tests share: a tiny encoder of random weights, and real data where it is at hand."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -170,7 +171,15 @@ def save_tiny_encoder(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that tests share reads or writes the user's own cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NLPTL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's own cache folder."""
+    """Each test has an empty cache folder."""
     monkeypatch.setenv("NLPTL_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -50,7 +50,7 @@ LORA = {"tune": {"kind": "lora", "rank": 2}, "train": {"max_steps": 6, "batch_to
 def numbers(folder: Path) -> dict[str, Any]:
     """What must not differ between a run and its repetition."""
     results = json.loads((folder / "results.json").read_text())
-    return {key: results[key] for key in ("tasks", "matrix", "leaks", "rejected", "encoder", "params")}
+    return {key: results[key] for key in ("tasks", "matrix", "leaks", "rejected", "encoder", "chosen", "params")}
 
 
 @pytest.mark.parametrize("tuned", [{}, LORA], ids=["frozen", "lora"])

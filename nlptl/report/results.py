@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,7 @@ def assemble(
     leaks: Mapping[str, int],
     rejected: int,
     encoder: Mapping[str, Any],
+    chosen: Sequence[Mapping[str, Any]] = (),
     matrix: Mapping[str, Mapping[str, float | None]] | None = None,
     curves: Mapping[str, Any] | None = None,
 ) -> Results:
@@ -101,6 +102,7 @@ def assemble(
     Args:
         tasks: what ``nlptl.evaluate.summary.summarise`` returns.
         encoder: shares of ``truncated`` texts and ``unknown`` tokens, and whatever else is worth telling.
+        chosen: what each seed's turn chose for each task on its folds, one mapping of plain values each.
         matrix: accuracy of a head solved on each source (outer) on each target (inner).
     """
     first = next(iter(tasks.values()))
@@ -118,6 +120,7 @@ def assemble(
             "leaks": leaks,
             "rejected": rejected,
             "encoder": encoder,
+            "chosen": chosen,
         }
     )
 

@@ -23,7 +23,8 @@ def results() -> Results:
         recipe={"name": "made", "seed": 0}, seed=0, tasks=summarise(made, [SPAM, TOPIC, TAGS], settings, seed=0),
         seconds={"data": 0.1, "total": 3.25}, params={"trainable": 1234, "total": 22_000_000}, peak_rss_mb=812.4,
         leaks={"exact": 3, "near": 2, "dropped": 5}, rejected=1,
-        encoder={"truncated": 0.25, "unknown": float("nan"), "chosen": {"all": {"pool": "layers"}}},
+        encoder={"truncated": 0.25, "unknown": float("nan")},
+        chosen=[{"seed": 0, "turn": "all", "task": "spam", "reading": "layers", "loss": 0.123456}],
         matrix={"ann": {"bob": 0.9, EVIL: None}, "bob": {"ann": 0.7}},
     )  # fmt: skip
 

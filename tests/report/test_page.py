@@ -53,7 +53,7 @@ def test_everything_of_the_run_is_on_it_and_texts_are_escaped(run_folder: Path) 
     html = write_page(run_folder).read_text(encoding="utf-8")
     for shown in ("Who teaches whom", "Learning", "Confusion", "leaks: dropped", "no text", "mail.csv", "22,000,000",
                   "812 MB", "versions.torch", "2.13.0", "25.0 %",
-                  "chosen.all.pool", "false alarms", "name: made"):  # fmt: skip
+                  "What the folds chose", "layers", "0.1235", "false alarms", "name: made"):  # fmt: skip
         assert shown in html, shown
     assert "<script>" not in html and html.count("&lt;script&gt;") >= 6
 

@@ -11,7 +11,7 @@ from nlptl.report.results import Results
 def test_the_first_task_is_repeated_at_the_top_and_designs_keys_are_there(results: Results) -> None:
     assert set(results) >= {
         "recipe", "seed", "tasks", "overall", "domains", "baselines", "matrix", "curves", "seeds", "seconds", "params",
-        "peak_rss_mb", "leaks", "rejected", "encoder",
+        "peak_rss_mb", "leaks", "rejected", "encoder", "chosen",
     }  # fmt: skip
     for key in ("overall", "domains", "baselines"):
         assert results[key] == results["tasks"]["spam"][key]
