@@ -78,7 +78,10 @@ def _is_main_process() -> bool:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console(quiet=not _is_main_process())
+    console = Console(quiet=not _is_main_process())
+    if not console.is_terminal:  # in a pipe or a log nothing is gained by folding tables at 80 columns
+        console.width = max(console.width, 110)
+    return console
 
 
 @app.command()
@@ -103,7 +106,8 @@ def run(
         raise typer.Exit(130) from None
     console = _console()
     console.print(finished.results)
-    console.print(f"Run folder: {finished.folder}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Model: {finished.folder / 'model'}", highlight=False, soft_wrap=True)
 
 
 @app.command()

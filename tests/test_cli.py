@@ -166,7 +166,7 @@ def test_run_hands_over_what_was_asked(replace: Replace, capsys: pytest.CaptureF
     replace("nlptl.fitting", fit=fit)
     assert status("run", "spam.yaml", "seed=3", "--out", "there", "train.lr=1e-4", "--resume") == 0
     assert asked == [Recipe.load("spam.yaml", "seed=3", "train.lr=1e-4"), Path("there"), True]
-    assert capsys.readouterr().out == "the table\nRun folder: runs/spam\n"
+    assert capsys.readouterr().out == "the table\nReport: runs/spam/report.html\nModel: runs/spam/model\n"
 
 
 def test_check_says_what_would_be_read(capsys: pytest.CaptureFixture[str]) -> None:
