@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,15 +165,25 @@ Planned = list[tuple[int, Turn, Ints]]
 
 def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
     """Every (seed, turn) with its leaks dropped, and what the guard found in all turns together."""
-    signatures = Signatures.of(list(corpus.texts), None if corpus.pairs is None else list(corpus.pairs))
+    seeds = range(recipe.seed, recipe.seed + recipe.evaluate.seeds)
+    turns = [
+        (seed, turn)
+        for seed in seeds
+        for turn in plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=_sample(recipe), seed=seed)
+    ]
+    signatures = Signatures.of(corpus.texts, corpus.pairs, rows=_rows(turn for _, turn in turns))
     planned: Planned = []
     found: list[Leaks] = []
-    for seed in range(recipe.seed, recipe.seed + recipe.evaluate.seeds):
-        for turn in plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=_sample(recipe), seed=seed):
-            clean, leaks = guard(turn, signatures, leaks=recipe.transfer.leaks, near=recipe.transfer.near)
-            planned.append((seed, clean, signatures.groups(clean.teach, near=recipe.transfer.near)))
-            found.append(leaks)
+    for seed, turn in turns:
+        clean, leaks = guard(turn, signatures, leaks=recipe.transfer.leaks, near=recipe.transfer.near)
+        planned.append((seed, clean, signatures.groups(clean.teach, near=recipe.transfer.near)))
+        found.append(leaks)
     return planned, {key: sum(getattr(leaks, key) for leaks in found) for key in ("exact", "near", "dropped")}
+
+
+def _rows(turns: Iterable[Turn]) -> Ints:
+    """The rows that any of ``turns`` looks at, ascending."""
+    return np.unique(np.concatenate([np.r_[t.teach, t.validate, t.score, t.unlabelled] for t in turns]))
 
 
 def _sample(recipe: Recipe) -> int | None:

@@ -194,3 +194,19 @@ def test_what_a_launcher_was_asked_for_is_read_off_its_command() -> None:
     assert asked_processes([["/venv/bin/accelerate", "launch", "--num_processes=4", "-m", "nlptl"]]) == 4
     assert asked_processes([["accelerate", "launch", "-m", "nlptl"]]) == 1
     assert asked_processes([["make", "launch", "--num_processes", "2"]]) == 1
+
+
+def test_two_processes_leave_one_run(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    """The same answers as one process, one run folder, and the table printed once."""
+    recipe(tiny_encoder, table, **LORA).save(tmp_path / "recipe.yaml")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    answers = []
+    for processes in (1, 2):
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+        run = ["-m", "nlptl", "run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / f"{processes}")]
+        done = subprocess.run(launch + run, env=environment, check=True, capture_output=True, text=True)
+        assert done.stdout.count("Report: ") == 1
+        assert json.loads((tmp_path / f"{processes}" / "lock.json").read_text())["processes"] == processes
+        answers.append(pd.read_parquet(tmp_path / f"{processes}" / "predictions.parquet").set_index("id")["model"])
+    one, two = (np.stack(list(each.sort_index())) for each in answers)
+    np.testing.assert_allclose(one, two, atol=1e-3)

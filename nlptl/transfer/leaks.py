@@ -19,6 +19,7 @@ from nlptl.errors import DataError
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.words import normalise, shingles
 
+Texts = Sequence[str] | npt.NDArray[np.object_]
 PERMUTATIONS = 64
 SCHEME = "affine32"
 MISSED = 1e-3
@@ -49,15 +50,16 @@ class Signatures:
     sketches: npt.NDArray[np.uint32]
 
     @classmethod
-    def of(cls, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Signatures:
-        """Of all rows of a data set."""
+    def of(cls, texts: Texts, pairs: Texts | None = None, *, rows: Ints | None = None) -> Signatures:
+        """Of all rows of a data set, or just of ``rows``; the others have the number −1 and must not be asked for."""
         from datasketch import MinHash
 
-        normal = [normalise(text) for text in texts]
-        if pairs is not None:
-            normal = [f"{text}\n{normalise(pair)}" for text, pair in zip(normal, pairs, strict=True)]
+        wanted = np.arange(len(texts)) if rows is None else rows
         numbers: dict[str, int] = {}
-        places = np.array([numbers.setdefault(text, len(numbers)) for text in normal], dtype=np.int64)
+        places = np.full(len(texts), -1, dtype=np.int64)
+        for row in wanted.tolist():
+            normal = normalise(texts[row]) if pairs is None else f"{normalise(texts[row])}\n{normalise(pairs[row])}"
+            places[row] = numbers.setdefault(normal, len(numbers))
         found = [shingles(text) for text in numbers]
         blank = MinHash(PERMUTATIONS, seed=1, hashfunc=int, scheme=SCHEME)
         sketches = np.empty((len(found), PERMUTATIONS), dtype=np.uint32)
