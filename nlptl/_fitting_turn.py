@@ -30,6 +30,9 @@ from nlptl.train.loop import train
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
 
+SOLVED = "solved"
+"""The rung of solved heads on the frozen encoder; where more was trained, it answers too, to be compared with."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -76,10 +79,17 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         model = _trained(setting, turn, solved, seed) if _trains(setting.recipe) else solved.model
     with setting.clock("evaluate"):
         answers = _answer(setting, turn, model)
+        below = {} if model is solved.model else _answer(setting, turn, solved.model)
         baselines = _baselines(setting, turn, solved.folds, seed) if setting.folder.main else {}
-    rung = setting.recipe.tune.kind if setting.recipe.tune.learns else "solved"
     scored = tuple(
-        _scored(setting.corpus, turn, name, {"model": answers[name]} | baselines[name], seed, rung)
+        _scored(
+            setting.corpus,
+            turn,
+            name,
+            {"model": answers[name]} | baselines[name] | ({SOLVED: below[name]} if below else {}),
+            seed,
+            _rung(setting.recipe, name),
+        )
         for name in baselines
     )
     chosen = tuple(
@@ -94,6 +104,13 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         for name, s in solved.heads.items()
     )
     return Outcome(model, scored, chosen)
+
+
+def _rung(recipe: Recipe, task: str) -> str:
+    """What serves ``task``: the tuned body, a trained head over the frozen one, or the solved head."""
+    if recipe.tune.learns:
+        return recipe.tune.kind
+    return SOLVED if recipe.heads[task].kind == "linear" else recipe.heads[task].kind
 
 
 def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> SolvedTurn:
@@ -224,8 +241,9 @@ def _examples(setting: Setting, turn: Turn, network: Network, solved: SolvedTurn
 
 
 def _answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
-    corpus, rows = setting.corpus, turn.score
-    readings = None if setting.recipe.tune.learns else setting.vectors.parts(rows, model.network.readings)
+    """By task: (scored rows, labels) probabilities; a body that did not learn is not run again."""
+    corpus, rows, network = setting.corpus, turn.score, model.network
+    readings = setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None
     with bar(f"answer {turn.name}") as progress:
         return model.probabilities(
             list(corpus.texts[rows]),

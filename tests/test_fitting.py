@@ -67,6 +67,7 @@ def test_a_run_leaves_its_folder_and_answers_again(
     assert spam["domains"]["dee"]["shipped"] == ("lora" if tuned else "solved")
     assert spam["overall"]["accuracy"] > 0.9
     assert run.results["overall"] == spam["overall"]
+    assert set(spam["rungs"]) == ({"solved"} if tuned else set())
 
     texts = ["you can win a free cash prize", "the report for monday", "x"]
     again = nlptl.load(tmp_path / "run").predict(texts)

@@ -124,9 +124,9 @@ def verdict(name: str, task: Mapping[str, Any]) -> str:
 
 
 def _losses(task: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each baseline that is ahead of the model on a domain."""
+    """A line for each baseline or lower rung that is ahead of the model on a domain."""
     for domain, gains in task["gains"]["domains"].items():
-        for system in task["baselines"]:
+        for system in (*task["baselines"], *task["rungs"]):
             gain = gains[system]
             if gain["accuracy"] < 0:
                 low, high = gain["ci95"]
