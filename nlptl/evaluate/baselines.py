@@ -206,16 +206,28 @@ def _fit_columns(
     seed: int,
 ) -> tuple[_Regression, ...]:
     """One regression a column, its C the one with the lowest log loss over the validation rows of all folds."""
-    losses = np.zeros((len(columns), len(STRENGTHS)))
-    for teach, check in folds:
-        taught, checked = of_fold(teach, check)
-        for column, labels in enumerate(columns):
-            for place, strength in enumerate(STRENGTHS):
-                fitted = _fit(taught, labels[teach], strength, outputs, seed)
-                probabilities = fitted.predict(checked)[np.arange(len(check)), labels[check]]
-                losses[column, place] -= np.log(np.maximum(probabilities, 1e-12)).sum()
-    best = [STRENGTHS[place] for place in losses.argmin(axis=1)]
+    parts = [(*of_fold(teach, check), teach, check) for teach, check in folds]
+    best = [_strength(parts, labels, outputs, seed) for labels in columns]
     return tuple(_fit(features, labels, c, outputs, seed) for labels, c in zip(columns, best, strict=True))
+
+
+def _strength(parts: Sequence[tuple[Matrix, Matrix, Ints, Ints]], labels: Ints, outputs: int, seed: int) -> float:
+    """The best of ``STRENGTHS``, from weak to strong; the strong ones take longest and are seldom the best, and two
+    rises of the loss in a row end the search before them."""
+    best, lowest, rises = STRENGTHS[0], np.inf, 0
+    for strength in STRENGTHS:
+        loss = 0.0
+        for taught, checked, teach, check in parts:
+            fitted = _fit(taught, labels[teach], strength, outputs, seed)
+            probabilities = fitted.predict(checked)[np.arange(len(check)), labels[check]]
+            loss -= float(np.log(np.maximum(probabilities, 1e-12)).sum())
+        if loss < lowest:
+            best, lowest, rises = strength, loss, 0
+        else:
+            rises += 1
+        if rises == 2:
+            break
+    return best
 
 
 def _fit(features: Matrix, labels: Ints, strength: float, outputs: int, seed: int) -> _Regression:
