@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -74,13 +74,14 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     Args:
         groups: (teaching rows,) near-duplicate groups, which no fold divides.
     """
+    own, held_back = _split_off(setting.recipe, turn, seed)
     with setting.clock("train"):
-        solved = solve_turn(setting, turn, groups, seed=seed)
-        model = _trained(setting, turn, solved, seed) if _trains(setting.recipe) else solved.model
+        solved = solve_turn(setting, own, groups[np.isin(turn.teach, own.teach)], seed=seed)
+        model = _trained(setting, own, held_back, solved, seed) if _trains(setting.recipe) else solved.model
     with setting.clock("evaluate"):
         answers = _answer(setting, turn, model)
         below = {} if model is solved.model else _answer(setting, turn, solved.model)
-        baselines = _baselines(setting, turn, solved.folds, seed) if setting.folder.main else {}
+        baselines = _baselines(setting, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
         _scored(
             setting.corpus,
@@ -163,15 +164,14 @@ def _trains(recipe: Recipe) -> bool:
     return recipe.tune.learns or any(head.kind != "linear" for head in recipe.heads.values())
 
 
-def _trained(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Model:
+def _trained(setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, seed: int) -> Model:
     """The model after the loop: from the solved heads where the body learns, else over its vectors."""
     network = _network(setting, solved, seed)
     examples = partial(_examples, setting, turn, network, solved)
-    rows, held_back = _split_off(setting, turn, seed)
     with bar(f"train {turn.name}") as progress:
         train(
             network,
-            examples(rows),
+            examples(turn.teach),
             validation=examples(held_back) if len(held_back) else None,
             settings=setting.recipe.train,
             seed=seed,
@@ -202,18 +202,18 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     return Network(backbone, heads).to(setting.accelerator.device)
 
 
-def _split_off(setting: Setting, turn: Turn, seed: int) -> tuple[Ints, Ints]:
-    """The rows to train on, and those held back to choose the epoch: official validation rows, or a share."""
-    settings = setting.recipe.train
-    if settings.validation == 0:
-        return turn.teach, np.array([], dtype=np.int64)
-    if len(turn.validate):
-        return turn.teach, turn.validate
+def _split_off(recipe: Recipe, turn: Turn, seed: int) -> tuple[Turn, Ints]:
+    """The turn that ours are taught by, and the rows that choose the epoch, which teach none of ours: the official
+    validation rows, or a share of those that teach. Baselines choose on folds and are taught by all of them."""
+    settings = recipe.train
+    if len(turn.validate) or settings.validation == 0 or not _trains(recipe):
+        return turn, turn.validate
     held = max(1, round(settings.validation * len(turn.teach)))
     order = np.arange(len(turn.teach))
     if settings.validation_rows == "random":
         order = np.random.default_rng((seed, 1)).permutation(order)
-    return np.sort(turn.teach[order[:-held]]), np.sort(turn.teach[order[-held:]])
+    own = replace(turn, teach=np.sort(turn.teach[order[:-held]]))
+    return own, np.sort(turn.teach[order[-held:]])
 
 
 def _examples(setting: Setting, turn: Turn, network: Network, solved: SolvedTurn, rows: Ints) -> Examples:
@@ -253,7 +253,7 @@ def _answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
         )
 
 
-def _baselines(setting: Setting, turn: Turn, folds: Mapping[str, Folds], seed: int) -> dict[str, dict[str, Floats]]:
+def _baselines(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[str, dict[str, Floats]]:
     """By task and baseline: (scored rows, labels) probabilities."""
     corpus = setting.corpus
     texts, features = list(corpus.texts[turn.score]), setting.vectors.of(turn.score, "last")
@@ -264,7 +264,7 @@ def _baselines(setting: Setting, turn: Turn, folds: Mapping[str, Folds], seed: i
             texts=list(corpus.texts[rows]),
             features=setting.vectors.of(rows, "last"),
             labels=corpus.encoded[name][rows],
-            folds=folds[name],
+            folds=_folds(setting, turn, groups, name, seed),
             seed=seed,
         )
         answers[name] = {kind: baseline.predict(texts, features) for kind, baseline in fitted.items()}

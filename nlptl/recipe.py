@@ -90,7 +90,11 @@ class Train(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bf16 frozen weights where the processor has it."
     )
-    validation: Share = Field(0.0, lt=1, description="Share of the teaching rows held back to choose the epoch.")
+    validation: Share = Field(
+        0.0,
+        lt=1,
+        description="Share of the teaching rows that choose the epoch, if no official split does.",
+    )
     validation_rows: Literal["random", "last"] = Field("random", description="last: the last rows, as Keras does.")
     patience: int | None = Field(None, gt=0, description="Stop after so many epochs without a better validation loss.")
     checkpoint_steps: int = Field(50, gt=0)

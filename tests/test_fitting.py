@@ -197,6 +197,26 @@ def test_what_a_launcher_was_asked_for_is_read_off_its_command() -> None:
     assert asked_processes([["make", "launch", "--num_processes", "2"]]) == 1
 
 
+def test_rows_held_back_for_validation_teach_nothing_of_ours(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Turn the labels of the last fifth round: the baselines, taught by all rows, change; ours starts the same."""
+    people = ("ann",)
+    answers = []
+    for name, turned in (("a", False), ("b", True)):
+        rows = pd.concat([mail(50, ("dee",), seed=1), mail(50, people)], ignore_index=True)
+        if turned:
+            last = rows.index >= 90
+            rows.loc[last, "label"] = np.where(rows.label[last] == "spam", "ham", "spam")
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+        settings = {"validation": 0.2, "validation_rows": "last", "max_steps": 4, "batch_tokens": 256}
+        made = recipe(tiny_encoder, tmp_path / f"{name}.parquet", tune={"kind": "lora"}, train=settings)
+        run = nlptl.fit(made, out=tmp_path / name)
+        answers.append(pd.read_parquet(tmp_path / name / "predictions.parquet").set_index("id").sort_index())
+        assert any("validation_loss" in line for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        assert run.results["params"]["trainable"] < run.results["params"]["total"]
+    assert list(map(list, answers[0]["solved"])) == list(map(list, answers[1]["solved"]))
+    assert list(map(list, answers[0]["tfidf"])) != list(map(list, answers[1]["tfidf"]))
+
+
 def test_two_processes_leave_one_run(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
     """The same answers as one process, one run folder, and the table printed once."""
     recipe(tiny_encoder, table, **LORA).save(tmp_path / "recipe.yaml")
