@@ -114,11 +114,11 @@ def main(data: str, target: str, seed: str = "0") -> None:
         mine = ours(data, target, seed, Path(folder) / "run")
     other = theirs(data, target, seed)
     ratio = (other["seconds"] - other["planning"]) / mine["seconds"]
+    print(json.dumps({"ours": mine, "trainer": other, "ratio": ratio}, indent=1), flush=True)
     table = {"target": target, "seed": int(seed), "ours": mine, "trainer": other, "ratio": ratio}
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     kept = [row for row in kept if (row["target"], row["seed"]) != (target, int(seed))]
     RESULTS.write_text(json.dumps([*kept, table], indent=1) + "\n")
-    print(json.dumps(table, indent=1))
 
 
 if __name__ == "__main__":
