@@ -20,12 +20,13 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
     """
     cells: dict[str, dict[str, list[float]]] = {}
     task = next(iter(setting.corpus.tasks))
+    setting = replace(setting, corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}))
     for seed, turn, groups in planned:
         domains = setting.corpus.domains
         for source in sorted(set(domains[turn.teach])):
             here = domains[turn.teach] == source
             alone = replace(turn, teach=turn.teach[here], sources=(source,), labels_of_target=0)
-            if not _can_teach(setting, task, alone):
+            if not _can_teach(setting, task, alone, groups[here]):
                 continue
             model = solve_turn(setting, alone, groups[here], seed=seed).model
             for target in turn.targets:
@@ -38,8 +39,10 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
     return _means(cells)
 
 
-def _can_teach(setting: Setting, task: str, turn: Turn) -> bool:
-    """Whether each label is there often enough for folds."""
+def _can_teach(setting: Setting, task: str, turn: Turn, groups: Ints) -> bool:
+    """Whether each label is there often enough for folds, in rows that are not all copies of one another."""
+    if len(np.unique(groups)) < 2:
+        return False
     labels: Any = setting.corpus.encoded[task][setting.corpus.labelled(task, turn.teach)]
     if labels.ndim == 2:
         return bool(len(labels) > 1)

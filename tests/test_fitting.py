@@ -122,6 +122,16 @@ def test_every_domain_in_turn(tiny_encoder: Path, table: Path, tmp_path: Path) -
         run.predict(["win"], domain="bobb")
 
 
+def test_a_source_that_cannot_teach_alone_is_left_out_of_the_matrix(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Copies of one mail only, or one label only: no folds can be made of them."""
+    rows = mail()
+    rows.loc[rows.user == "bob", "text"] = "win a cash prize now"
+    rows.loc[rows.user == "cy", "label"] = "ham"
+    rows.to_parquet(tmp_path / "mail.parquet")
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", evaluate={"matrix": True}), out=tmp_path / "run")
+    assert set(run.results["matrix"]) == {"ann"}
+
+
 def test_two_tasks_and_rows_that_lack_one(tiny_encoder: Path, tmp_path: Path) -> None:
     rows = mail()
     rows.loc[rows.index % 4 == 0, "topic"] = None

@@ -50,11 +50,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NLPTL_CACHE") or user_cache_dir("nlptl"))
 
 
-def readings_for(pool: str) -> tuple[str, ...]:
-    """The readings that ``encoder.pool`` chooses among."""
-    return ("last", "layers") if pool == "auto" else (pool,)
-
-
 def encode(
     backbone: Backbone,
     texts: Sequence[str],

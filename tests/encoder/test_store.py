@@ -13,7 +13,7 @@ import pytest
 from nlptl.contracts import Floats
 from nlptl.encoder import store as module
 from nlptl.encoder.backbone import Backbone
-from nlptl.encoder.store import FeatureStore, clear, encode, readings_for, usage
+from nlptl.encoder.store import FeatureStore, clear, encode, usage
 from nlptl.encoder.tokens import tokenize
 from nlptl.recipe import Encoder
 
@@ -237,9 +237,3 @@ def test_chunks_give_the_mean_over_all_tokens(tiny_encoder: Path) -> None:
                      for start, end in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True))  # fmt: skip
     found = stored(backbone, [text, first, second], store=None)["last"]
     np.testing.assert_allclose(found[0], (8 * found[1] + 5 * found[2]) / 13, atol=1e-6)
-
-
-def test_readings_for_each_pool() -> None:
-    assert [readings_for(pool) for pool in ("last", "cls", "layers", "auto")] == [
-        ("last",), ("cls",), ("layers",), ("last", "layers"),
-    ]  # fmt: skip
