@@ -23,14 +23,14 @@ Point = tuple[int, int]
 PRECISIONS = tuple(float(precision) for precision in np.logspace(-4, 1, 11))
 """Prior precisions 1/τ² that are tried: on vectors of unit root-mean-square length, and on words' rows of norm 1."""
 
-START: Point = (5, 3)
-"""Where the search begins: 0.03 for vectors, 0.003 for words."""
+START: Point = (4, 2)
+"""Where the search begins: 0.01 for vectors, 0.001 for words."""
 
 INTERCEPT_PRECISION = 1e-6
 """Of the intercept's prior: flat for practical purposes, yet finite where a fold shows one class only."""
 
-SEARCH_TOLERANCE = 1e-4
-"""Of the solves that only rank precisions; the chosen one is solved to ``solve``'s own."""
+SEARCH_TOLERANCE = 1e-6
+"""In nats a row, of the solves that only rank precisions; the chosen one is solved to ``solve``'s own."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,9 @@ class _Search:
 
 
 def _beside(point: Point, *, words: bool) -> list[Point]:
-    """The points of the grid one step from ``point`` in one of its precisions."""
+    """The points of the grid one step from ``point``: with words, one step in the strength of both priors together, or
+    in that of the words' alone. Good pairs lie along a diagonal ridge, which steps in each alone would not climb."""
     vectors, word = point
-    beside = [(vectors - 1, word), (vectors + 1, word), *([(vectors, word - 1), (vectors, word + 1)] if words else [])]
+    steps = [(-1, -1), (1, 1), (0, -1), (0, 1)] if words else [(-1, 0), (1, 0)]
+    beside = [(vectors + up, word + across) for up, across in steps]
     return [each for each in beside if all(0 <= place < len(PRECISIONS) for place in each)]
