@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nlptl import data, heads, tune
+    from nlptl import adapt, balance, data, diagnose, export, heads, tune
     from nlptl.errors import DataError, ModelError, NlptlError, RecipeError, RunError
     from nlptl.fitting import Run, fit
     from nlptl.recipe import Recipe
@@ -29,7 +29,11 @@ __all__ = [
     "Run",
     "RunError",
     "__version__",
+    "adapt",
+    "balance",
     "data",
+    "diagnose",
+    "export",
     "fit",
     "heads",
     "load",
@@ -42,7 +46,7 @@ _HOMES = {
     "recipe": ("Recipe",),
     "saved": ("Model", "load"),
 }
-_ROOMS = ("data", "heads", "tune")
+_ROOMS = ("adapt", "balance", "data", "diagnose", "export", "heads", "tune")
 
 
 def __getattr__(name: str) -> Any:

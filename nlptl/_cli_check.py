@@ -29,6 +29,8 @@ def outline(recipe: Recipe) -> Iterator[str]:
     transfer = recipe.transfer
     yield f"  transfer: {_listed(transfer.source)} → {_listed(transfer.target)}, {transfer.protocol.replace('_', ' ')}"
     yield f"  encoder: {recipe.encoder.model}, {recipe.tune.kind}"
+    if recipe.adapt:
+        yield f"  adapt: {', '.join(way.kind for way in recipe.adapt)}"
     for task, head in recipe.heads.items():
         labels = ", ".join(head.labels) if head.labels else "labels as found"
         yield f"  heads.{task}: {head.kind}, from column {head.column or task!r}: {labels}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlptl import __version__
 from nlptl._cli_columns import LONG_WORDS, Columns, counts, guess, share_long
-from nlptl._recipe_rules import RESERVED
+from nlptl._recipe_rules_labels import RESERVED
 from nlptl._recipe_yaml import inline
 from nlptl.contracts import Quarantine, Source
 from nlptl.errors import DataError

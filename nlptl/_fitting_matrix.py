@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nlptl._fitting_turn import Setting, solve_turn
+from nlptl._fitting_setting import Setting
+from nlptl._fitting_turn import solve_turn
 from nlptl.contracts import Ints
 from nlptl.evaluate._scores import correct
 from nlptl.transfer.plan import Turn
@@ -20,7 +21,12 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
     """
     cells: dict[str, dict[str, list[float]]] = {}
     task = next(iter(setting.corpus.tasks))
-    setting = replace(setting, corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}))
+    equal = setting.recipe.transfer.model_copy(update={"weigh": "equal"})  # one source alone has nothing to weigh
+    setting = replace(
+        setting,
+        corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}),
+        recipe=setting.recipe.model_copy(update={"transfer": equal}),
+    )
     for seed, turn, groups in planned:
         domains = setting.corpus.domains
         for source in sorted(set(domains[turn.teach])):

@@ -25,8 +25,9 @@ class Row:
         return value if isinstance(value, str) and value.strip() else None
 
 
-def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
-    """All rows of a .csv, .jsonl or .parquet file, in order; each has the columns ``needed`` or a problem.
+def rows_of(path: Path, needed: tuple[str, ...], also: str | None = None) -> Iterator[Row]:
+    """All rows of a .csv, .jsonl or .parquet file, in order; each has the columns ``needed`` or a problem, and column
+    ``also`` where the file has it.
 
     Raises:
         DataError: the file is absent, of another type, or lacks a column altogether.
@@ -36,7 +37,19 @@ def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
         raise DataError(f"{path} is none of {', '.join(readers)}; convert it, or give it the right ending.")
     if not path.is_file():
         raise DataError(f"{path.resolve()} does not exist.")
-    return readers[path.suffix](path, needed)
+    return readers[path.suffix](path, needed, also)
+
+
+def texts_of(path: Path, column: str) -> list[str]:
+    """The texts of a file, rows without one left out.
+
+    Raises:
+        DataError: as ``rows_of``, or it holds no text.
+    """
+    found = [text for row in rows_of(path, (column,)) if row.problem is None and (text := row.text(column))]
+    if not found:
+        raise DataError(f"{path} holds no text in column {column!r}; name another with --text.")
+    return found
 
 
 def _check_columns(path: Path, needed: tuple[str, ...], columns: list[str]) -> None:
@@ -48,7 +61,7 @@ def _check_columns(path: Path, needed: tuple[str, ...], columns: list[str]) -> N
             )
 
 
-def _csv(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
+def _csv(path: Path, needed: tuple[str, ...], also: str | None) -> Iterator[Row]:
     csv.field_size_limit(2**27)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         reader = csv.reader(stream)
@@ -65,7 +78,7 @@ def _csv(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
                 yield Row(dict(zip(header, cells, strict=True)))
 
 
-def _jsonl(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
+def _jsonl(path: Path, needed: tuple[str, ...], also: str | None) -> Iterator[Row]:
     with path.open("rb") as stream:
         for line in stream:
             if not line.strip():
@@ -81,7 +94,7 @@ def _jsonl(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
                 yield Row(cells, next((f"no {name!r}" for name in needed if name not in cells), None))
 
 
-def _parquet(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
+def _parquet(path: Path, needed: tuple[str, ...], also: str | None) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,6 +103,7 @@ def _parquet(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}") from error
     _check_columns(path, needed, file.schema_arrow.names)
-    for batch in file.iter_batches(batch_size=1024, columns=list(needed)):
+    wanted = dict.fromkeys([*needed, *({also} & set(file.schema_arrow.names))])
+    for batch in file.iter_batches(batch_size=1024, columns=list(wanted)):
         for cells in batch.to_pylist():
             yield Row(cells)

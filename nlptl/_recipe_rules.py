@@ -4,18 +4,23 @@ A rule reads the sections that it needs and yields the place and the words of ea
 sections that are sound in themselves, and skipped where one that it reads is not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
-from typing import Any, TypeAlias
+from typing import Any
 
-from nlptl._recipe_yaml import KeyPath
+from nlptl._recipe_rules_adapt import ADAPT_RULES
+from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
+from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
+from nlptl._recipe_rules_transfer import (
+    groups_stay_apart,
+    labels_to_take,
+    rungs_are_solved,
+    someone_teaches,
+    sources_are_weighed,
+    time_order,
+)
 from nlptl.errors import nearest
 from nlptl.registry import metric_names
-
-Problems: TypeAlias = Iterator[tuple[KeyPath, str]]
-
-RESERVED = ("text", "text_pair", "domain", "time", "split", "id")
-"""Columns of every data set that is read; a task's labels are the column named as the task."""
 
 
 def broken(sections: Mapping[str, Any]) -> Problems:
@@ -24,88 +29,6 @@ def broken(sections: Mapping[str, Any]) -> Problems:
         needs = signature(rule).parameters
         if all(name in sections for name in needs):
             yield from rule(**{name: sections[name] for name in needs})
-
-
-def someone_teaches(transfer: Any) -> Problems:
-    """Whether rows remain that teach, as far as the patterns tell."""
-    source, target = _names(transfer.source), _names(transfer.target)
-    all_served = "*" in target or source <= target
-    everything_scored = transfer.hold_out == 1 and transfer.target_labels != 0
-    if transfer.protocol == "leave_one_out":
-        return
-    if transfer.target_labels == 0 and all_served:
-        yield (
-            ("transfer", "target_labels"),
-            "0 hides the labels of every target, and every source is a target too: nobody teaches. Name the target, "
-            "such as transfer.target: [kitchen-l], or set transfer.protocol: leave_one_out.",
-        )
-    elif everything_scored and all_served:
-        yield (
-            ("transfer", "hold_out"),
-            "1 scores every row of every target, and every source is a target too: nobody teaches. Lower it, name the "
-            "target, or set transfer.protocol: leave_one_out.",
-        )
-
-
-def labels_to_take(transfer: Any) -> Problems:
-    """Whether a target has unscored rows whose labels may be asked for."""
-    if transfer.hold_out == 1 and isinstance(transfer.target_labels, int) and transfer.target_labels > 0:
-        yield (
-            ("transfer", "target_labels"),
-            f"{transfer.target_labels} labels a class cannot be taken from a target whose rows are all scored "
-            "(transfer.hold_out: 1). Set transfer.target_labels: 0 or lower transfer.hold_out.",
-        )
-
-
-def time_order(data: Any, transfer: Any) -> Problems:
-    """Whether rows that are to be ordered by time have one."""
-    if transfer.order == "time":
-        for path, source in _sources(data):
-            if source.time is None:
-                yield (*path, "time"), "is missing, and transfer.order: time needs it; name the column of the time."
-
-
-def task_names(heads: Any) -> Problems:
-    """Whether each task's name is free to be a column."""
-    for task in heads:
-        if task in RESERVED:
-            yield (
-                ("heads", task),
-                f"{task!r} is the name of a column of its own; name the task after what it tells apart.",
-            )
-
-
-def label_columns(data: Any, heads: Any) -> Problems:
-    """Whether a task's labels are read from another column than the text."""
-    for task, head in heads.items():
-        for _, source in _sources(data):
-            if head.column is not None and head.column == source.text:
-                yield ("heads", task, "column"), f"{head.column!r} is the column of the text; name that of the labels."
-                break
-
-
-def label_sets(heads: Any) -> Problems:
-    """Whether each task's labels are a set that its other settings agree with."""
-    for task, head in heads.items():
-        labels = head.labels
-        if labels is None:
-            continue
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        if twice:
-            yield ("heads", task, "labels"), f"{', '.join(map(repr, twice))} is there twice; keep one."
-        if head.positive is not None and head.positive not in labels:
-            hint = nearest(head.positive, labels) or "."
-            yield (
-                ("heads", task, "positive"),
-                f"{head.positive!r} is no label{hint} Choices: {', '.join(dict.fromkeys(labels))}.",
-            )
-        cut = [label for label in labels if head.multilabel and head.separator in label]
-        if cut:
-            yield (
-                ("heads", task, "separator"),
-                f"{head.separator!r} is within label {cut[0]!r}, which a cell of several labels would be cut at; "
-                "choose another separator.",
-            )
 
 
 def metrics(evaluate: Any) -> Problems:
@@ -141,32 +64,82 @@ def words_have_a_head(encoder: Any, heads: Any) -> Problems:
 
 def patience_has_rows(train: Any) -> Problems:
     """Whether stopping early has rows to be judged on."""
-    if train.patience is not None and train.validation == 0:
+    if train.patience is not None and train.validation == 0 and train.select in ("source", "importance"):
         yield (
             ("train", "patience"),
             "needs teaching rows held back to see when to stop; set train.validation, such as 0.1, or patience: null.",
         )
 
 
+def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, transfer: Any, train: Any) -> Problems:
+    """Whether adapters of each domain's own can be stacked, and have labels to learn from."""
+    if getattr(tune, "per", None) is None:
+        return
+    if tune.dora:
+        yield ("tune", "dora"), "cannot be had with tune.per: domain, which stacks plain LoRA; set it to false."
+    if transfer.target_labels == 0:
+        yield (
+            ("transfer", "target_labels"),
+            "0 hides the labels of every target, and tune.per: domain learns each target's adapter from them; set all, "
+            "or a number a class.",
+        )
+    for task, head in heads.items():
+        if head.kind != "linear":
+            yield ("heads", task, "kind"), f"{head.kind!r} cannot be stacked for tune.per: domain; set it to linear."
+    for place, way in enumerate(adapt):
+        yield ("adapt", place), f"{way.kind} adapts one body to all targets; with tune.per: domain leave adapt empty."
+    if balance.kind != "equal":
+        yield (
+            ("balance", "kind"),
+            f"{balance.kind} weighs tasks for one body, and tune.per: domain has many; set equal.",
+        )
+    if train.validation > 0:
+        yield (
+            ("train", "validation"),
+            "chooses one epoch for all, and with tune.per: domain each domain trains by itself; set it to 0.",
+        )
+
+
+def rungs_have_rows(data: Any, tune: Any, train: Any) -> Problems:
+    """Whether what is chosen on validation rows has some."""
+    if tune.kind == "auto" and train.validation == 0 and all(source.split is None for _, source in sources(data)):
+        yield (
+            ("tune", "kind"),
+            "auto chooses on teaching rows held back; set train.validation, such as 0.1, or data.split.",
+        )
+
+
+def start_to_be_pulled_to(tune: Any, train: Any) -> Problems:
+    """Whether L2-SP has pretrained weights to hold."""
+    if train.l2_sp > 0 and tune.kind in ("frozen", "lora"):
+        yield (
+            ("train", "l2_sp"),
+            f"pulls pretrained weights that learn towards their start, and tune.kind {tune.kind} leaves them as they "
+            "are; set it to 0, or use train.weight_decay.",
+        )
+
+
 RULES: tuple[Callable[..., Problems], ...] = (
+    *ADAPT_RULES,
     someone_teaches,
     labels_to_take,
     time_order,
     task_names,
     label_columns,
+    label_sources,
     label_sets,
     metrics,
     metrics_of_a_positive,
     words_have_a_head,
+    groups_stay_apart,
+    sources_are_weighed,
+    rungs_are_solved,
+    per_domain_is_solved,
+    calibrated_out_of_fold,
+    frozen_heads,
+    names_have_a_use,
     patience_has_rows,
+    rungs_have_rows,
+    start_to_be_pulled_to,
+    adapters_apart_are_plain,
 )
-
-
-def _names(names: str | tuple[str, ...]) -> set[str]:
-    return {names} if isinstance(names, str) else set(names)
-
-
-def _sources(data: Any) -> list[tuple[KeyPath, Any]]:
-    return (
-        [(("data", name), source) for name, source in data.items()] if isinstance(data, dict) else [(("data",), data)]
-    )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nlptl._cli_diagnose import COMMANDS
 from nlptl.errors import NlptlError, RecipeError
 
 if TYPE_CHECKING:
@@ -176,6 +177,49 @@ def predict(
     _echo(f"Answers: {output}")
 
 
+@app.command("add-domain")
+def add_domain(
+    model: Annotated[Path, typer.Argument(help="A model folder with per-domain heads, or a run folder with one.")],
+    labels: Annotated[Path, typer.Argument(help="A csv, jsonl or parquet file of texts and labels.")],
+    name: Annotated[str | None, typer.Option(help="The domain of all rows.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Column of the domain, where there are several.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Fit domains anew that have a head already.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Give a user or domain a head of its own in a saved model, from its labels alone."""
+    from nlptl._cli_domains import add_domains
+
+    for each, rows in add_domains(model, labels, name=name, text=text, domain=domain, replace=replace).items():
+        _echo(f"{each}: a head of its own, from {rows} rows.")
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder with one.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder that it goes to.")],
+    to: Annotated[str, typer.Option(help="A kind of export: see 'nlptl list export'.")] = "onnx",
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise matrix products to eight bits (onnx).")] = False,
+    texts: Annotated[Path | None, typer.Option(help="A csv, jsonl or parquet file to compare answers on.")] = None,
+    text: Annotated[str | None, typer.Option(help="Its column of the text; by default as in training.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a model in another shape, and say on given texts whether it answers alike."""
+    from nlptl._predict_rows import texts_of
+    from nlptl.saved import load
+
+    source = load(model)
+    column = text or source.columns.get("text") or "text"
+    given = None if texts is None else texts_of(texts, column)
+    source.export(output, to=to, int8=int8, texts=given)
+    _echo(f"Exported: {output}")
+    if given is not None:
+        found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))
+        for task in source.tasks:
+            same, furthest = found[task]["labels"], found[task]["probability"]
+            _echo(f"{task}: {same:.2%} of {len(given)} labels agree; probabilities differ by at most {furthest:.4f}.")
+
+
 @app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
@@ -228,6 +272,10 @@ def cache(
         )
     _console().print(table)
     _echo(f"In {store.cache_folder()}; 'nlptl cache clear' empties it.")
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _echo(text: str) -> None:

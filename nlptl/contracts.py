@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,14 @@ from nlptl.errors import DataError
 from nlptl.registry import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     import torch
 
     from nlptl.encoder.backbone import Backbone
+    from nlptl.heads._evidence import ClosedForm, Evidence
+    from nlptl.saved import Model
 
 Floats: TypeAlias = "npt.NDArray[np.floating[Any]]"
 Ints: TypeAlias = "npt.NDArray[np.int64]"
@@ -90,13 +94,37 @@ class Head(Settings):
 
     kind: str
     column: str | None = Field(None, description="Column of the labels; none: the column named as the task.")
+    source: str | None = Field(None, description="The named source whose column it is; none: all that have it.")
     labels: tuple[str, ...] | None = Field(None, min_length=2, description="The label set; none: as found in the data.")
     positive: str | None = Field(None, description="The label to be caught, such as spam: F1, AUC and recall are its.")
     multilabel: bool = Field(False, description="A row may have several labels, or none.")
     separator: str = Field(",", min_length=1, description="Between the labels of one multilabel text cell.")
 
+    @property
+    def closed_form(self) -> bool:
+        """Whether it is solved from stored vectors, rather than trained by gradient descent."""
+        return False
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether rows must teach it."""
+        return True
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """Whether it looks at texts without their labels."""
+        return False
+
+    def phrasings(self, labels: Sequence[str]) -> Sequence[Sequence[str]]:
+        """What each of ``labels`` is called, for heads that read it; for others nothing."""
+        return ()
+
     def build(self, width: int, outputs: int) -> torch.nn.Module:
         """A module from (rows, ``width``) features to (rows, ``outputs``) logits."""
+        raise NotImplementedError
+
+    def solve(self, evidence: Evidence) -> ClosedForm:
+        """The head in closed form; linear ones are solved by ``heads._solved`` instead, many problems at once."""
         raise NotImplementedError
 
 
@@ -169,6 +197,14 @@ class Task:
 # --- tune -------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Rate:
+    """How a pretrained weight learns: at peak learning rate ``lr``, from ``start`` in [0, 1] of the run on."""
+
+    lr: float
+    start: float = 0.0
+
+
 class Tune(Settings):
     """What in the encoder learns."""
 
@@ -179,10 +215,81 @@ class Tune(Settings):
         """Whether anything in the body learns; where not, texts are encoded once and never again."""
         return True
 
+    @property
+    def asks_layers(self) -> bool:
+        """Whether the number of top layers that learn is to be chosen from what solved heads make of each layer."""
+        return getattr(self, "layers", None) == "auto"
+
     def apply(self, backbone: Backbone) -> Backbone:
         """The backbone with just what is to learn requiring gradients.
 
         Raises:
             ModelError: the encoder's family has no layers of the kind asked for.
         """
+        raise NotImplementedError
+
+
+# --- balance ----------------------------------------------------------------------------------------------------------
+
+
+class TaskLosses(Protocol):
+    """One step's losses of each task over the global batch, into however many parts and processes it is cut.
+
+    A call runs the batch through the network; all calls of a step draw the same dropout. Tasks that have stopped count
+    as 0.
+    """
+
+    def backward(self, weights: torch.Tensor) -> torch.Tensor:
+        """Leave the gradient of ``Σ weights_t · loss_t``; returns the (tasks,) losses, in nats."""
+
+    def gradients(self, shared: Sequence[torch.nn.Parameter]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The (tasks,) losses, and (tasks, numbers in ``shared``) the gradient of each; what is a task's own, such as
+        its head, is left with its own gradient."""
+
+    def values(self) -> torch.Tensor:
+        """The (tasks,) losses, without gradients."""
+
+
+class Balancer(Protocol):
+    """What a kind of ``balance`` does during one training; ``state`` goes into the checkpoint."""
+
+    state: dict[str, torch.Tensor]
+
+    def backward(
+        self, losses: TaskLosses, shared_parameters: Sequence[torch.nn.Parameter], progress: float
+    ) -> torch.Tensor:
+        """Leave the gradients of the step; returns the (tasks,) losses. ``progress``: in [0, 1] of the run."""
+
+    def after_step(self, losses: TaskLosses) -> None:
+        """Look at the losses of the same batch once the weights have moved."""
+
+
+class Balance(Settings):
+    """How the losses of several tasks become one gradient."""
+
+    kind: str
+
+    def start(self, tasks: int) -> Balancer:
+        """A fresh balancer for a training of so many tasks."""
+        raise NotImplementedError
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+class Export(Settings):
+    """A model in another shape."""
+
+    kind: str
+
+    def write(self, model: Model, folder: Path) -> None:
+        """Write ``model`` to ``folder``, which is there.
+
+        Raises:
+            ModelError: the model cannot be had in this shape.
+        """
+        raise NotImplementedError
+
+    def load(self, folder: Path) -> Model:
+        """What ``write`` wrote and ``model.json`` names as of this kind, ready to answer."""
         raise NotImplementedError

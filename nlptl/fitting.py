@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelerate import Accelerator
 
+from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
 from nlptl._fitting_folder import RunFolder, file_name, lock
+from nlptl._fitting_gate import settle
+from nlptl._fitting_heads import calibrating
 from nlptl._fitting_launch import warn_if_alone
 from nlptl._fitting_matrix import matrix_rows
-from nlptl._fitting_turn import Outcome, Setting, run_turn
+from nlptl._fitting_negative import negative_transfer
+from nlptl._fitting_setting import Setting
+from nlptl._fitting_turn import Outcome, run_turn
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -27,7 +32,7 @@ from nlptl.encoder.tokens import tokenize
 from nlptl.errors import RunError, nearest
 from nlptl.evaluate.predictions import LabelSet, Predictions
 from nlptl.evaluate.summary import summarise
-from nlptl.heads._reading import CHOICES, parts
+from nlptl.heads._reading import CHOICES, every_layer, parts
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
 from nlptl.report.card import CardFacts, write_card
@@ -60,12 +65,13 @@ class Run:
         return f"Run({self.recipe.name!r} in {self.folder}; {self.results!r})"
 
     def predict(self, texts: Sequence[str], *, domain: str | None = None) -> pd.DataFrame:
-        """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them.
+        """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them: by the domain's own
+        head where it has one.
 
         Raises:
             RunError: each target has a model of its own, and ``domain`` names none of them.
         """
-        return self.model(domain).predict(texts)
+        return self.model(domain).predict(texts, domain=domain)
 
     def model(self, domain: str | None = None) -> Model:
         """The model that serves ``domain``; where there is only one model, that one."""
@@ -128,12 +134,22 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     outcomes: dict[tuple[int, str], Outcome] = {}
     for seed, turn, groups in planned:
         outcomes[seed, turn.name] = run_turn(setting, turn, groups, seed=seed)
-    models = {name: outcome.model for (seed, name), outcome in outcomes.items() if seed == recipe.seed}
+    gate: list[dict[str, Any]] = []
+    if recipe.transfer.choose == "auto":
+        with clock("train"):
+            outcomes, gate = settle(setting, planned, outcomes)
+    models = {
+        name: model
+        for (seed, _), outcome in outcomes.items()
+        if seed == recipe.seed
+        for name, model in outcome.models.items()
+    }
     if not accelerator.is_main_process:
         return Run(recipe, folder.path, Results({"tasks": {}}), models)
 
     with clock("evaluate"):
         matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
+        negative = negative_transfer(setting, planned, outcomes) if recipe.evaluate.negative_transfer else None
         tasks = list(corpus.tasks.values())
         predictions = Predictions(
             {task.name: LabelSet.of(task) for task in tasks},
@@ -153,6 +169,10 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         encoder=facts,
         chosen=[{"seed": seed, "turn": name} | row for (seed, name), o in outcomes.items() for row in o.chosen],
         matrix=matrix,
+        multitask=several_tasks(summary, [table for outcome in outcomes.values() for table in outcome.conflicts]),
+        gate=gate,
+        negative_transfer=negative,
+        decisions=[row for outcome in outcomes.values() for row in outcome.decisions],
     )
     results.save(folder.path / "results.json")
     _save_models(setting, planned, models, results)
@@ -208,9 +228,15 @@ def _encode(
     rows = np.unique(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
+    reading = recipe.adapt or recipe.train.select != "source"
+    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal":
+        rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
+    if any(head.reads_unlabelled for head in recipe.heads.values()):
+        rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
-    wanted = parts(("last", *CHOICES[recipe.encoder.pool]))
+    layers = recipe.tune.asks_layers or recipe.encoder.pool == "mix"
+    wanted = parts(("last", *CHOICES[recipe.encoder.pool], *(every_layer(backbone.depth) if layers else ())))
     with accelerator.main_process_first(), bar("encode") as progress:
         readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=progress)
     some = slice(None, None, max(1, len(texts) // TOKEN_SAMPLE))
@@ -225,12 +251,13 @@ def _fingerprint(recipe: Recipe, data: str, encoder: str) -> str:
 
 
 def _parameters(model: Model) -> dict[str, int]:
-    """Parameters that were fitted (adapter and heads, words included), and all there are."""
+    """Parameters that were fitted (adapter and heads, words and single domains' included), and all there are."""
     every = sum(parameter.numel() for parameter in model.network.parameters())
     heads = sum(parameter.numel() for parameter in model.network.heads.parameters())
-    adapter = model.network.backbone.adapter_size
+    adapter = model.network.backbone.tuned_size
     words = sum(weights.size for weights in model.words.weights.values()) if model.words else 0
-    return {"trainable": heads + adapter + words, "total": every + words}
+    apart = sum(heads.deviations.weights.size + heads.deviations.bias.size for heads in model.domain_heads.values())
+    return {"trainable": heads + adapter + words + apart, "total": every + words + apart}
 
 
 def _peak_rss_mb() -> float:
@@ -243,12 +270,13 @@ def _peak_rss_mb() -> float:
 
 def _save_models(setting: Setting, planned: Planned, models: Mapping[str, Model], results: Results) -> None:
     """Each model of the first seed with its card: in ``model/``, or in ``model/<target>/`` where there are several."""
-    turns = {turn.name: turn for seed, turn, _ in planned if seed == setting.recipe.seed}
+    turns = [turn for seed, turn, _ in planned if seed == setting.recipe.seed]
+    serves = {name: turn for turn in turns for name in (turn.name, *turn.targets)}
     for name, model in models.items():
         folder = setting.folder.path / "model"
         folder = folder if name == "all" else folder / file_name(name)
         model.save(folder)
-        write_card(folder, results, _card_facts(setting, turns[name], model))
+        write_card(folder, results, _card_facts(setting, serves[name], model))
 
 
 def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:

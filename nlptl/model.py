@@ -11,12 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from nlptl._model_objective import Objective, divergence
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import TokenBatch, Tokens
-from nlptl.heads._reading import parts
+from nlptl.heads._mix import LayerMix
+from nlptl.heads._reading import every_layer, mixed_layers, parts
 from nlptl.heads._solve import row_losses
-from nlptl.heads._solved import Solved
+from nlptl.heads._solved import LinearWeights
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Batch:
     """By task: (rows,) bool."""
     offsets: Mapping[str, Tensor]
     """By task: (rows, outputs) given logits, such as those of words; tasks may be absent."""
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    """By task: (rows,) how much each row's loss counts; tasks may be absent, whose rows count 1 each."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Examples:
         tokens: the texts, where the body learns.
         readings: by name (rows, width) vectors, where it does not.
         offsets: by task (rows, outputs) given logits.
+        weights: by task (rows,) how much each row's loss counts.
     """
 
     ids: Sequence[str]
@@ -54,6 +59,7 @@ class Examples:
     tokens: Tokens | None = None
     readings: Mapping[str, Floats] | None = None
     offsets: Mapping[str, Floats] = field(default_factory=dict)
+    weights: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,6 +83,7 @@ class Examples:
                 for name, encoded in labels.items()
             },
             offsets=tensors(self.offsets, torch.float32),
+            weights=tensors(self.weights, torch.float32),
         )
 
     def labelled_counts(self, rows: Iterable[int]) -> dict[str, int]:
@@ -95,10 +102,17 @@ class TaskHead(nn.Module):
     @classmethod
     def fresh(cls, task: Task, reading: str, width: int) -> TaskHead:
         """The head that the recipe names, with weights that are yet to be learned; ``width`` is the encoder's."""
+        layers = mixed_layers(reading)
+        if layers:
+            return cls(task, reading, _behind_mix(layers, task.head.build(width, task.outputs)))
         return cls(task, reading, task.head.build(width * len(parts([reading])), task.outputs))
 
+    def mixing(self, depth: int) -> TaskHead:
+        """This head over a learned mix of all layers of an encoder so deep; it starts as their mean."""
+        return TaskHead(self.task, "+".join(every_layer(depth)), _behind_mix(depth + 1, self.net))
+
     @classmethod
-    def solved(cls, task: Task, solved: Solved) -> TaskHead:
+    def solved(cls, task: Task, solved: LinearWeights) -> TaskHead:
         """A solved linear head, as it is: to answer with, or to start fine-tuning from (linear probing, then
         fine-tuning: Kumar et al. 2022, arXiv 2202.10054)."""
         net = nn.Linear(*solved.weights.shape)
@@ -109,9 +123,22 @@ class TaskHead(nn.Module):
 
     def forward(self, readings: Mapping[str, Tensor]) -> Tensor:
         """(rows, outputs) logits from the reading that this head reads."""
-        beside = [readings[part].float() for part in self.reading.split("+")]
-        logits: Tensor = self.net(torch.cat(beside, dim=1))
-        return logits
+        return self.last_layer(readings)[1]
+
+    def last_layer(self, readings: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """(rows, width) features that this head's last layer reads, and its (rows, outputs) logits."""
+        features = torch.cat([readings[part].float() for part in self.reading.split("+")], dim=1)
+        last = self.net
+        if isinstance(last, nn.Sequential):
+            features, last = last[:-1](features), last[-1]
+        return features, last(features)
+
+    @property
+    def last(self) -> nn.Linear:
+        """Its last layer, where that is a linear map."""
+        last = self.net[-1] if isinstance(self.net, nn.Sequential) else self.net
+        assert isinstance(last, nn.Linear)
+        return last
 
 
 class Network(nn.Module):
@@ -121,6 +148,8 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
+        self.objective = Objective()
+        """What training minimises; the loss is the plain one whenever the network is not in training."""
 
     @property
     def readings(self) -> tuple[str, ...]:
@@ -132,18 +161,44 @@ class Network(nn.Module):
         """The heads by task."""
         return {name: head for name, head in self.heads.items() if isinstance(head, TaskHead)}
 
-    def logits(self, batch: Batch) -> dict[str, Tensor]:
-        """By task: (rows, outputs) logits, offsets included."""
+    def last_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """By task: (rows, width) features that the head's last layer reads, and (rows, outputs) logits, offsets
+        included."""
         readings = batch.readings
         if readings is None:
             assert batch.tokens is not None
             readings = self.backbone(batch.tokens, self.readings)
-        logits = {name: head(readings) for name, head in self.task_heads.items()}
-        return {name: z + batch.offsets[name] if name in batch.offsets else z for name, z in logits.items()}
+        found = {name: head.last_layer(readings) for name, head in self.task_heads.items()}
+        return {name: (x, z + batch.offsets[name] if name in batch.offsets else z) for name, (x, z) in found.items()}
+
+    def losses(self, batch: Batch, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """By task: the losses of its labelled rows, in nats; an empty tensor where no row has a label."""
+        found = {
+            name: self._row_losses(head.task, logits[name], batch.targets[name])
+            for name, head in self.task_heads.items()
+        }
+        weighed = {name: z * batch.weights[name] if name in batch.weights else z for name, z in found.items()}
+        return {name: losses[batch.labelled[name]] for name, losses in weighed.items()}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """By task: the losses of its labelled rows, in nats; an empty tensor where no row has a label."""
+        first = {name: logits for name, (_, logits) in self.last_layers(batch).items()}
+        losses = self.losses(batch, first)
+        if not (self.training and self.objective.r_drop):
+            return losses
+        second = {name: logits for name, (_, logits) in self.last_layers(batch).items()}
+        other = self.losses(batch, second)
         return {
-            name: row_losses(z, batch.targets[name], head.task.link)[batch.labelled[name]]
-            for (name, head), z in zip(self.task_heads.items(), self.logits(batch).values(), strict=True)
+            name: (losses[name] + other[name]) / 2
+            + self.objective.r_drop / 2 * divergence(first[name], second[name], task.link)[batch.labelled[name]]
+            for name, task in ((name, head.task) for name, head in self.task_heads.items())
         }
+
+    def _row_losses(self, task: Task, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.training and self.objective != Objective():
+            return self.objective.row_losses(task.name, logits, targets, task.link)
+        return row_losses(logits, targets, task.link)
+
+
+def _behind_mix(layers: int, net: nn.Module) -> nn.Sequential:
+    return nn.Sequential(LayerMix(layers), *(net if isinstance(net, nn.Sequential) else [net]))

@@ -37,13 +37,15 @@ def predict_file(
 ) -> Path:
     """Answer every row of ``input`` in order and write ``output``.
 
-    The output has ``id`` (the named column's, else the row number from 0), the domain where it is named, each task's
+    The output has ``id`` (the named column's, else the row number from 0), the domain where it is known, each task's
     label and probabilities, and ``problem``: why a row has no answer. Finished chunks are kept beside the output until
     it is whole, so that the same command goes on where it was stopped.
 
     Args:
         text, text_pair: columns; by default those of the model's training data.
-        domain, id: columns to carry over.
+        domain: column of the domain, carried over; a model whose domains have something of their own answers each by
+            its own, and looks for the domain where its training data had it unless told.
+        id: column to carry over.
         batch_tokens: tokens a batch; by default as in the model's recipe.
 
     Raises:
@@ -57,7 +59,9 @@ def predict_file(
     text_pair = text_pair or served.columns.get("text_pair")
     columns = {"text": text, "text_pair": text_pair, "domain": domain, "id": id}
     needed = tuple(dict.fromkeys(name for name in columns.values() if name is not None))
-    rows = rows_of(input, needed)
+    if served.domain_heads or served.shelf is not None:
+        columns["domain"] = domain or served.columns.get("domain")
+    rows = rows_of(input, needed, columns["domain"])
     if batch_tokens is not None:
         served.use_batch_tokens(batch_tokens)
     parts = _open_parts(output, model, input, columns)
@@ -88,13 +92,15 @@ def _answer(model: Model, chunk: list[Row], start: int, columns: dict[str, str |
     problems = [row.problem or (None if row.text(text) else "no text") for row in chunk]
     readable = [place for place, problem in enumerate(problems) if problem is None]
     pairs = None if pair is None else [chunk[place].text(pair) or "" for place in readable]
-    answers = model.predict([str(chunk[place].text(text)) for place in readable], pairs)
+    domain, named = columns["domain"], columns["id"]
+    domains = [None if domain is None else _plain(row.cells.get(domain)) for row in chunk]
+    texts = [str(chunk[place].text(text)) for place in readable]
+    answers = model.predict(texts, pairs, domain=[domains[place] for place in readable])
     table = answers.set_index(pd.Index(readable)).reindex(range(len(chunk)))
-    named = columns["id"]
     ids = [str(start + place) if named is None else _plain(row.cells.get(named)) for place, row in enumerate(chunk)]
     table.insert(0, "id", pd.Series(ids, dtype="str"))
-    if columns["domain"] is not None:
-        table.insert(1, "domain", pd.Series([_plain(row.cells.get(columns["domain"])) for row in chunk], dtype="str"))
+    if domain is not None:
+        table.insert(1, "domain", pd.Series(domains, dtype="str"))
     table[PROBLEM] = pd.Series(problems, dtype="str")
     return table
 
@@ -107,9 +113,12 @@ def _open_parts(output: Path, model: Path, input: Path, columns: dict[str, str |
     """The folder of finished chunks; one left by another model, input or column is cleared."""
     stat = input.stat()
     weights = sorted(model.rglob("*.safetensors"))
+    # Of thousands of users' adapters, size and time must do: to read them all would take longer than to answer.
+    apart = [path for path in weights if "adapters" in path.relative_to(model).parts]
     described = json.dumps([
         str(input.resolve()), stat.st_size, stat.st_mtime_ns, columns, CHUNK,
-        [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights],
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights if path not in set(apart)],
+        [[path.stat().st_size, path.stat().st_mtime_ns] for path in apart],
     ])  # fmt: skip
     parts = output.with_name(f".{output.name}.parts")
     marker = parts / "of.json"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,11 +20,12 @@ from pydantic import (
     model_validator,
 )
 
+from nlptl._contracts_adapt import Adapt
 from nlptl._recipe_file import Document, read
 from nlptl._recipe_problems import in_words, refusal
 from nlptl._recipe_rules import broken
 from nlptl._recipe_text import as_yaml, json_schema
-from nlptl.contracts import Head, Source, Tune
+from nlptl.contracts import Balance, Head, Source, Tune
 from nlptl.errors import RecipeError
 from nlptl.registry import KindOf, Settings, find
 
@@ -52,6 +54,17 @@ class Transfer(Settings):
         "drop", description="What to do with teaching copies of scored rows."
     )
     near: Share = Field(0.85, gt=0, description="Word-shingle Jaccard similarity from which two texts are near copies.")
+    apart: tuple[tuple[str, ...], ...] = Field(
+        (), description="Groups of domains that never mix: none is taught by a domain of another group."
+    )
+    weigh: str = Field(
+        "equal",
+        pattern=r"^(equal|similarity|nearest:[1-9]\d*)$",
+        description="Sources, by their heads' answers to the target's texts: equal, similarity, nearest:k.",
+    )
+    choose: Literal["auto"] | None = Field(
+        None, description="auto: each target gets the solved rung that its evidence supports; none: one head for all."
+    )
     transductive: bool = Field(False, description="Let methods read scored texts (never their labels).")
 
 
@@ -60,8 +73,8 @@ class Encoder(Settings):
 
     model: str = Field("default", description="default, a hub name, or a folder.")
     revision: str | None = Field(None, description="Commit or tag of a hub model.")
-    pool: Literal["last", "cls", "layers", "both", "auto"] = Field(
-        "auto", description="What is read: the last layer, the mean of all, both side by side; auto: what folds prefer."
+    pool: Literal["last", "cls", "layers", "both", "mix", "auto"] = Field(
+        "auto", description="The last layer, the mean of all, both, a mix that is learned; auto: what folds prefer."
     )
     max_length: int = Field(128, ge=2, description="Tokens a text, special tokens included.")
     long: Literal["head", "head_tail", "chunks"] = Field("head", description="What is read of texts beyond max_length.")
@@ -80,15 +93,28 @@ class Train(Settings):
     batch_tokens: int = Field(2048, gt=0, description="Tokens a batch, padding included.")
     batch_rows: int | None = Field(None, gt=0, description="Rows a batch, instead of batch_tokens.")
     accumulate: int = Field(1, gt=0, description="Batches an optimizer step.")
+    sampler: Literal["proportional", "temperature", "uniform", "annealed"] = Field(
+        "proportional",
+        description="Tasks are met by their rows, rows ** (1/T), all as often; or from by rows on.",
+    )
+    sampler_temperature: float = Field(2.0, ge=1, description="T, where the sampler is temperature.")
     optimizer: Literal["adamw", "adam"] = "adamw"
     lr: float = Field(1e-3, gt=0)
     head_lr: float | None = Field(None, gt=0, description="Of the heads; none: lr.")
     weight_decay: float = Field(0.0, ge=0)
+    l2_sp: float = Field(0.0, ge=0, description="Pull of pretrained weights that learn towards their start (L2-SP).")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each label spread over all labels.")
+    class_weights: Literal["balanced"] | None = Field(None, description="balanced: rare labels count more.")
+    focal_gamma: float = Field(0.0, ge=0, description="Focal loss: how much less rows count that are easy.")
+    r_drop: float = Field(0.0, ge=0, description="R-Drop: weight of the disagreement of two passes under dropout.")
     warmup: Share = Field(0.1, description="Share of the steps over which the learning rate rises.")
     decay: Literal["linear", "cosine", "constant"] = "linear"
     clip: float | None = Field(1.0, gt=0, description="Largest gradient norm.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bf16 frozen weights where the processor has it."
+    )
+    dropout: bool = Field(
+        True, description="Dropout inside the encoder, as the checkpoint has it; false: none, and faster steps."
     )
     validation: Share = Field(
         0.0,
@@ -96,6 +122,10 @@ class Train(Settings):
         description="Share of the teaching rows that choose the epoch, if no official split does.",
     )
     validation_rows: Literal["random", "last"] = Field("random", description="last: the last rows, as Keras does.")
+    select: Literal["source", "importance", "snd", "entropy"] = Field(
+        "source",
+        description="Chooses the epoch: source or importance-weighted validation, or snd, entropy on target texts.",
+    )
     patience: int | None = Field(None, gt=0, description="Stop after so many epochs without a better validation loss.")
     checkpoint_steps: int = Field(50, gt=0)
 
@@ -108,6 +138,10 @@ class Evaluate(Settings):
     bootstrap: int = Field(1000, ge=100, description="Resamples behind each 95 % interval.")
     seeds: int = Field(1, gt=0, description="Run so many seeds, from the recipe's on, and report them together.")
     matrix: bool = Field(False, description="The source × target matrix of solved heads.")
+    negative_transfer: bool = Field(
+        False, description="Compare each target's model with a head on its own labels, and name the sources that hurt."
+    )
+    solo: bool = Field(False, description="Of several tasks, train each alone too, by the same settings.")
 
 
 def _one_or_named(data: Any) -> str:
@@ -120,6 +154,10 @@ def _one_or_named(data: Any) -> str:
 
 def _frozen() -> Any:
     return find("tune", "frozen")()
+
+
+def _equal() -> Any:
+    return find("balance", "equal")()
 
 
 class Recipe(Settings):
@@ -136,6 +174,8 @@ class Recipe(Settings):
     encoder: Encoder = Encoder()
     tune: Annotated[Tune, KindOf("tune")] = Field(default_factory=_frozen)
     heads: dict[str, Annotated[Head, KindOf("heads")]] = Field(min_length=1, description="Each task and its head.")
+    adapt: tuple[Annotated[Adapt, KindOf("adapt")], ...] = Field((), description="What closes the gap to the target.")
+    balance: Annotated[Balance, KindOf("balance")] = Field(default_factory=_equal)
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
 
@@ -172,6 +212,15 @@ class Recipe(Settings):
     def described(self) -> dict[str, Any]:
         """Plain values for the record of a run; data that lives in Python only is described, not held."""
         return self.model_dump(mode="json", context={"described": True})
+
+    def diagnose(self) -> Any:
+        """What differs between sources and targets, before anything is trained: ``nlptl.diagnosing.diagnose``.
+
+        Raises:
+            DataError, ModelError: the recipe's data or its encoder cannot be used.
+        """
+        # Looked up by name, as kinds are: recipes stand above what carries them out.
+        return import_module("nlptl.diagnosing").diagnose(self)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from pydantic_core import CoreSchema, core_schema
 
 from nlptl.errors import RecipeError, nearest
 
-ROOMS = ("data", "heads", "tune")
-"""The rooms whose files are kinds, in recipe order."""
+ROOMS = ("data", "heads", "tune", "adapt", "balance", "diagnose", "export")
+"""The rooms whose files are kinds, in recipe order; those of ``diagnose`` and ``export`` are not
+named in recipes."""
 
 
 class Settings(BaseModel):
@@ -90,7 +91,7 @@ def find(room: str, kind: str) -> type[Settings]:
     return found
 
 
-METRICS = ("accuracy", "auc", "f1", "recall_at_loss")
+METRICS = ("accuracy", "auc", "classwise_ece", "ece", "f1", "recall_at_loss")
 """The metrics shipped in ``nlptl.evaluate.metrics``."""
 
 

@@ -136,11 +136,51 @@ def test_two_tasks_and_rows_that_lack_one(tiny_encoder: Path, tmp_path: Path) ->
     rows = mail()
     rows.loc[rows.index % 4 == 0, "topic"] = None
     rows.to_parquet(tmp_path / "two.parquet")
-    made = recipe(tiny_encoder, tmp_path / "two.parquet", heads={"topic": {"kind": "linear"}}, **LORA)
-    run = nlptl.fit(made, out=tmp_path / "run")
+    settings = {**LORA, "heads": {"topic": {"kind": "linear"}}, "evaluate": {"solo": True}}
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "two.parquet", **settings), out=tmp_path / "run")
     assert set(run.results["tasks"]) == {"spam", "topic"}
     assert run.results["tasks"]["topic"]["labels"] == ["home", "shop", "work"]
     assert run.results["tasks"]["topic"]["domains"]["dee"]["n"] < run.results["tasks"]["spam"]["domains"]["dee"]["n"]
+    together = run.results["multitask"]
+    assert set(together["solo"]) == {"spam", "topic"} and together["solo"]["topic"]["p_holm"] <= 1
+    assert together["conflicts"]["cosines"][0][0] == pytest.approx(1, abs=1e-5)
+    assert abs(together["conflicts"]["cosines"][0][1]) < 1
+    assert "Tasks together and alone" in (tmp_path / "run" / "report.html").read_text()
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {line["turn"] for line in logged} == {"all", "all solo spam", "all solo topic"}
+
+
+@pytest.mark.parametrize("kind", ["full", "top_layers", "gradual"])
+def test_a_body_that_learned_is_saved_and_answers_again(
+    tiny_encoder: Path, table: Path, tmp_path: Path, kind: str
+) -> None:
+    tune = {"kind": kind, "lr": 1e-2} | ({"layers": 1} if kind == "top_layers" else {})
+    run = nlptl.fit(recipe(tiny_encoder, table, tune=tune, train=LORA["train"]), out=tmp_path)
+    texts = ["you can win a free cash prize", "the report for monday", "x"]
+    again = nlptl.load(tmp_path).predict(texts)
+    pd.testing.assert_frame_equal(again, run.predict(texts), atol=1e-6)
+    frozen = nlptl.fit(recipe(tiny_encoder, table), out=tmp_path / "frozen")
+    assert not np.allclose(again["spam.spam"], frozen.predict(texts)["spam.spam"], atol=1e-3)
+    saved = (tmp_path / "model" / "body.safetensors").stat().st_size
+    assert run.results["params"]["trainable"] * 4 - 200 < saved < run.results["params"]["trainable"] * 4 + 8000
+
+
+@pytest.mark.parametrize(
+    "against",
+    [{"l2_sp": 1.0}, {"label_smoothing": 0.2}, {"class_weights": "balanced"}, {"focal_gamma": 2.0}, {"r_drop": 1.0}],
+    ids=lambda each: next(iter(each)),
+)
+def test_each_guard_against_overfitting_changes_what_is_learned(
+    tiny_encoder: Path, table: Path, tmp_path: Path, against: dict[str, Any]
+) -> None:
+    shares = []
+    for name, extra in (("plain", {}), ("guarded", against)):
+        made = recipe(
+            tiny_encoder, table, heads={"spam": {"kind": "linear", "column": "topic"}},
+            tune={"kind": "full", "lr": 1e-2}, train={**LORA["train"], "dropout": True, **extra},
+        )  # fmt: skip
+        shares.append(nlptl.fit(made, out=tmp_path / name).predict(["free cash", "the report"])["spam.home"].to_numpy())
+    assert np.isfinite(shares[1]).all() and np.abs(shares[0] - shares[1]).max() > 1e-5
 
 
 def test_what_cannot_be_read_is_counted_and_named(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_the_schema_knows_every_kind_and_lets_a_child_leave_out_what_its_base_ha
     from nlptl.registry import ROOMS, class_name, kinds
 
     schema = Recipe.json_schema()
-    for room in ROOMS:
+    for room in set(ROOMS) - {"diagnose", "export"}:  # which recipes do not name
         for kind in kinds(room):
             definition = schema["$defs"][class_name(kind)]
             assert definition["properties"]["kind"]["const"] == kind and "kind" in definition["required"]

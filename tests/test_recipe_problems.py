@@ -32,7 +32,7 @@ def test_five_mistakes_are_five_lines_in_one_message(tmp_path: Path) -> None:
     assert len(found) == 5
     assert found[0].startswith("1: data.domian: unknown key; did you mean 'domain'? Choices: ")
     assert found[1] == "2: transfer.target_labels: -1 is not 'all' or at least 0."
-    assert found[2] == "3: tune.kind: no tune kind 'lroa'; did you mean 'lora'? Choices: frozen, lora."
+    assert found[2].startswith("3: tune.kind: no tune kind 'lroa'; did you mean 'lora'? Choices: ")
     assert found[3] == "6: train.epochs: 'many' is not a whole number."
     assert found[4].startswith("override 'encoder.pool=lats': encoder.pool: 'lats' is not one of last, cls, layers")
     assert found[4].endswith("did you mean 'last'?")
@@ -58,7 +58,10 @@ def test_a_label_that_yaml_reads_as_something_else_is_to_be_quoted(tmp_path: Pat
         (HEADS, "1: data: is missing; write it such as {kind: csv, path: mail.csv}."),
         (DATA, "1: heads: is missing; write it such as {spam: {kind: linear, column: label}}."),
         (DATA + "heads: {}\n", "2: heads: holds nothing; it needs at least 1."),
-        (DATA + "heads: {spam: {column: x}}\n", "2: heads.spam.kind: is missing. Choices: linear, mlp"),
+        (
+            DATA + "heads: {spam: {column: x}}\n",
+            "2: heads.spam.kind: is missing. Choices: knn, label_names, ",
+        ),
         (DATA + "heads: {spam: linear}\n", "2: heads.spam: 'linear' is not a mapping; write {kind: linear}."),
         ("data: {path: x.csv}\n" + HEADS, "1: data.kind: is missing. Choices: csv, "),
         ("data: mail.csv\n" + HEADS, "1: data: 'mail.csv' is not a mapping."),
@@ -186,6 +189,7 @@ def test_a_rule_between_sections(tmp_path: Path, text: str, expected: str) -> No
     [
         ("{domain: {kind: linear, column: x}}", "2: heads.domain: 'domain' is the name of a column of its own"),
         ("{x: {kind: linear, column: text}}", "2: heads.x.column: 'text' is the column of the text"),
+        ("{x: {kind: linear, source: sms}}", "2: heads.x.source: no source of data is named 'sms'. data is one source"),
         ("{x: {kind: linear, labels: [a, a, b]}}", "2: heads.x.labels: 'a' is there twice"),
         (
             "{x: {kind: linear, labels: [ham, spam], positive: spma}}",

@@ -30,6 +30,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for fine, text in QUESTIONS.items()
     ]
     pd.DataFrame(rows).to_parquet(folder / "trec_qc.parquet")
+    pd.DataFrame(
+        {"text": [f"it is a good book {n}" if n % 2 else f"they had a contract {n}" for n in range(30)],
+         "label": ["subjective" if n % 2 else "objective" for n in range(30)]}
+    ).to_parquet(folder / "subj.parquet")  # fmt: skip
+    reviews = [
+        {"text": f"a {mood} {product} number {n}", "label": label, "domain": product}
+        for product in ("books", "dvd", "kitchen")
+        for n in range(20)
+        for mood, label in (("good", "positive"), ("bad", "negative"))
+    ]
+    for name in ("amazon_3domains", "reviews_10domains"):
+        pd.DataFrame(reviews).to_parquet(folder / f"{name}.parquet")
     return {path.name: str(path) for path in folder.iterdir()}
 
 
@@ -44,11 +56,14 @@ def test_the_recipe_opens_with_its_command_and_runs(
     assert f"nlptl run recipes/{path.name}" in path.read_text(encoding="utf-8")
     overrides = [f"encoder.model={tiny_encoder}", "encoder.max_length=24", "evaluate.bootstrap=100", "train.epochs=1"]
     source = nlptl.Recipe.load(path).data
-    if source.kind == "mailboxes":
+    if isinstance(source, dict):
+        overrides += [f"data.{name}.path={data[Path(one.path).name]}" for name, one in source.items()]
+        overrides += ["train.max_steps=2"]
+    elif source.kind == "mailboxes":
         overrides += ["data.mails=30"]
     else:
         overrides += [f"data.path={data[Path(source.path).name]}", "train.max_steps=2"]
-    if path.stem.startswith("spam_"):
+    if path.stem.startswith(("spam_", "label_shift")):
         overrides += ["transfer.target=[ada]"]
     run = nlptl.fit(nlptl.Recipe.load(path, *overrides), out=tmp_path / "run")
     for task in run.results["tasks"].values():

@@ -15,9 +15,10 @@ PACKAGE = Path(nlptl.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 ORDER = (
-    "errors", "registry", "progress", "contracts", "recipe", "data", "encoder", "heads", "evaluate", "transfer", "tune",
-    "model",
-    "train", "report", "saved", "fitting", "predict", "cli", "__main__",
+    "errors", "registry", "progress", "contracts", "recipe", "data", "encoder", "heads", "evaluate",
+    "diagnose", "transfer", "tune",
+    "adapt", "balance", "model",
+    "train", "report", "saved", "export", "fitting", "diagnosing", "predict", "cli", "__main__",
 )  # fmt: skip
 """The rooms; each imports only itself and those to its left. ``_cli_init`` belongs to ``cli``, and so on."""
 

@@ -112,7 +112,7 @@ class _Reader:
 
         columns: Columns = {}
         refused: dict[int, str] = {}
-        for name, column, convert in self._wanted(source, raw):
+        for name, column, convert in self._wanted(place, source, raw):
             columns[name] = _converted(raw[column].tolist(), convert, refused)
         for task in self.heads:
             columns.setdefault(task, [None] * len(raw))
@@ -133,7 +133,7 @@ class _Reader:
     def refuse_columns_found_nowhere(self) -> None:
         """Of a mapping of sources, at least one must have each task's column."""
         for task, head in self.heads.items():
-            if task not in self.tasks:
+            if task not in self.tasks and _must_be_there(head):
                 column = head.column or task
                 raise DataError(
                     f"no source of data has a column {column!r} (heads.{task}.column)"
@@ -144,10 +144,12 @@ class _Reader:
         columns = [name for name in raw.columns if name not in (FILE, LINE)]
         self.seen.update(dict.fromkeys(columns))
         wanted = {f"{place}.{name}": getattr(source, name) for name in RESERVED}
-        labels = {f"heads.{task}.column": head.column or task for task, head in self.heads.items()}
-        self.tasks.update(task for task, head in self.heads.items() if (head.column or task) in columns)
+        heads = self._heads_of(place)
+        labels = {f"heads.{task}.column": head.column or task for task, head in heads.items() if _must_be_there(head)}
+        self.tasks.update(task for task, head in heads.items() if (head.column or task) in columns)
+        needed = {f"heads.{task}.column": head.column or task for task, head in heads.items() if head.source}
         problems = []
-        for key, column in (wanted if many else wanted | labels).items():
+        for key, column in (wanted | needed if many else wanted | labels).items():
             if column is not None and column not in columns:
                 problems.append(f"no column {column!r} ({key}){nearest(column, columns)}")
         if problems:
@@ -158,7 +160,11 @@ class _Reader:
         if twice:
             raise DataError(f"{place}{_where(source)} has two columns {sorted(twice)[0]!r}; rename one of them.")
 
-    def _wanted(self, source: Source, raw: pd.DataFrame) -> Iterator[tuple[str, str, Convert]]:
+    def _heads_of(self, place: str) -> dict[str, Head]:
+        """The tasks whose labels may stand in the source at ``place``."""
+        return {task: head for task, head in self.heads.items() if head.source in (None, place.removeprefix("data."))}
+
+    def _wanted(self, place: str, source: Source, raw: pd.DataFrame) -> Iterator[tuple[str, str, Convert]]:
         """(our name, the source's column, what makes a cell ours)."""
         converts: dict[str, Convert] = {
             "text": _cells.as_text, "text_pair": _cells.as_pair, "domain": _cells.as_name, "time": _cells.as_time,
@@ -167,7 +173,7 @@ class _Reader:
         for name, convert in converts.items():
             if getattr(source, name) is not None:
                 yield name, getattr(source, name), convert
-        for task, head in self.heads.items():
+        for task, head in self._heads_of(place).items():
             choices = None if head.labels is None else frozenset(head.labels)
             if (head.column or task) in raw.columns:
                 yield task, head.column or task, (
@@ -207,6 +213,11 @@ class _Reader:
             f"{place}.max_rejected = {source.max_rejected:g} allows. {_reasons(rejections)}. "
             f"Mend the data, or raise {place}.max_rejected."
         )
+
+
+def _must_be_there(head: Head) -> bool:
+    """Whether the column of labels is needed: a head that knows its labels and needs no rows of them can do without."""
+    return head.needs_labels or head.column is not None or head.labels is None
 
 
 def _converted(cells: list[Any], convert: Convert, refused: dict[int, str]) -> list[Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from nlptl.contracts import Rate
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
 from nlptl.encoder.sentence_settings import read_settings
-from nlptl.encoder.tokens import TokenBatch
+from nlptl.encoder.tokens import TokenBatch, affixes
 from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 
@@ -35,9 +37,11 @@ class Backbone(nn.Module):
         super().__init__()
         self.body, self.tokenizer, self.settings, self.located = body, tokenizer, settings, located
         self.pooling, self.prompt = pooling, prompt
+        self.rates: dict[str, Rate] = {}
+        """The pretrained weights of ``body`` that learn, by name, and how."""
         config: Any = body.config
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
-        self._affixes = _affixes(tokenizer)
+        self._affixes = affixes(tokenizer)
         self.positions = _positions(body)
         self.base_identity = self._hash_base()
         self._computes = _described(body, tokenizer)
@@ -62,9 +66,10 @@ class Backbone(nn.Module):
         return next(parameter.dtype for name, parameter in self.body.named_parameters() if not _of_adapter(name))
 
     @property
-    def adapter_size(self) -> int:
-        """Parameters of the adapter; 0 without one."""
-        return sum(parameter.numel() for name, parameter in self.body.named_parameters() if _of_adapter(name))
+    def tuned_size(self) -> int:
+        """Parameters that learn or have learned: an adapter's, and pretrained ones with a rate."""
+        named = self.body.named_parameters()
+        return sum(parameter.numel() for name, parameter in named if _of_adapter(name) or name in self.rates)
 
     @property
     def room(self) -> int:
@@ -78,22 +83,32 @@ class Backbone(nn.Module):
         return [*before, *content, *after]
 
     def freeze(self, precision: str) -> Backbone:
-        """Cast the pretrained weights to ``precision``; an adapter's stay float32. Only what learns keeps gradients."""
+        """Cast the pretrained weights to ``precision``; an adapter's stay float32, and where pretrained weights learn,
+        all do. Only what learns keeps gradients."""
         for name, parameter in self.body.named_parameters():
             if _of_adapter(name):
                 continue
-            parameter.requires_grad_(False)
-            parameter.data = parameter.data.to(getattr(torch, precision))
+            parameter.requires_grad_(name in self.rates)
+            parameter.data = parameter.data.to(torch.float32 if self.rates else getattr(torch, precision))
+        return self
+
+    def switch_off_dropout(self) -> Backbone:
+        """Without dropout inside the encoder, in training too; an adapter's own stays."""
+        for name, module in self.body.named_modules():
+            if isinstance(module, nn.Dropout) and not _of_adapter(f".{name}"):
+                module.p = 0.0
+            elif isinstance(getattr(module, "attention_dropout", None), float):
+                module.attention_dropout = 0.0  # of families that keep a number
         return self
 
     def identity(self) -> str:
-        """Hash of all that makes a text's vectors: weights (an adapter's and its scale included), the configuration,
-        tokenizer, prompt, pooling. It keys the store; saved models compare ``base_identity``, which no new version
-        of a library changes.
+        """Hash of all that makes a text's vectors: weights (an adapter's, its scale, and those that learned, included),
+        the configuration, tokenizer, prompt, pooling. It keys the store; saved models compare ``base_identity``, which
+        no new version of a library changes.
         """
         adapter = hashlib.sha256()
         for name, parameter in sorted(self.body.named_parameters()):
-            if _of_adapter(name):
+            if _of_adapter(name) or name in self.rates:
                 adapter.update(name.encode() + parameter.detach().float().cpu().numpy().tobytes())
         weights = [self.base_identity, adapter.hexdigest(), _adapter_state(self.body)]
         described = [*weights, self._computes, self.prompt, self.pooling]
@@ -110,7 +125,8 @@ class Backbone(nn.Module):
         if batch.token_type_ids is not None:
             given["token_type_ids"] = batch.token_type_ids
         inner = any(reading.startswith("layer") for reading in readings)
-        output = self.body(**given, output_hidden_states=inner)
+        with _attention(self.training, batch.input_ids.device):
+            output = self.body(**given, output_hidden_states=inner)
         weights = batch.attention_mask.sum(1)
 
         def pooled(hidden: Tensor) -> Tensor:
@@ -151,6 +167,15 @@ def resolve_precision(asked: str, device: torch.device | str) -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     native = torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return "bfloat16" if native else "float32"
+
+
+def _attention(training: bool, device: torch.device) -> AbstractContextManager[None]:
+    """On processors, torch's fused attention is slower backwards than the plain one: without dropout, it made a step of
+    LoRA on SMS texts in bfloat16 1.3 times as long (benchmarks/results/README.md)."""
+    if not (training and device.type == "cpu"):
+        return nullcontext()
+    plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+    return plain
 
 
 def _of_adapter(name: str) -> bool:
@@ -228,14 +253,6 @@ def _adapter_state(body: nn.Module) -> list[Any]:
         for name, layer in body.named_modules()
         if isinstance(layer, BaseTunerLayer)
     ]
-
-
-def _affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """The special tokens before and after a text."""
-    marker = tokenizer("a", add_special_tokens=False)["input_ids"]
-    whole = tokenizer("a")["input_ids"]
-    start = next(at for at in range(len(whole)) if whole[at : at + len(marker)] == marker)
-    return whole[:start], whole[start + len(marker) :]
 
 
 def _positions(body: nn.Module) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from nlptl.contracts import Ints
+from nlptl.recipe import Encoder
 
 if TYPE_CHECKING:
-    from nlptl.encoder.backbone import Backbone
+    from transformers import PreTrainedTokenizerBase
 
 PAD_MULTIPLE = 16
 """Batches are padded to a multiple of this. With AVX-512's 16 lanes, sums then run in the same order whatever else is
@@ -86,7 +87,55 @@ class Tokens:
         )
 
 
-def tokenize(backbone: Backbone, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
+class Reads(Protocol):
+    """What turns texts into tokens: a ``Backbone``, or a ``TextReader`` where no body is at hand."""
+
+    tokenizer: PreTrainedTokenizerBase
+    settings: Encoder
+    prompt: str
+    positions: int | None
+
+    @property
+    def room(self) -> int:
+        """Tokens of content that fit beside the special ones."""
+
+    def wrap(self, content: list[int]) -> list[int]:
+        """Content ids with the tokenizer's special tokens around them."""
+
+
+@dataclass
+class TextReader:
+    """A tokenizer with the settings that an encoder reads texts by; ``positions`` is its bound on a sequence."""
+
+    tokenizer: PreTrainedTokenizerBase
+    settings: Encoder
+    prompt: str
+    positions: int | None
+
+    def __post_init__(self) -> None:
+        self._affixes = affixes(self.tokenizer)
+
+    @property
+    def room(self) -> int:
+        """Tokens of content that fit beside the special ones."""
+        before, after = self._affixes
+        return self.settings.max_length - len(before) - len(after)
+
+    def wrap(self, content: list[int]) -> list[int]:
+        """Content ids with the tokenizer's special tokens around them."""
+        before, after = self._affixes
+        return [*before, *content, *after]
+
+
+def affixes(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """The special tokens before and after a text."""
+    marker = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    start = next(at for at in range(len(whole)) if whole[at : at + len(marker)] == marker)
+    return whole[:start], whole[start + len(marker) :]
+
+
+def tokenize(backbone: Reads, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
     """Token ids of ``texts`` (with ``pairs``, of both), the checkpoint's prompt before each text.
 
     Texts beyond ``max_length`` lose their end (``long: head``), their middle (``head_tail``), or nothing, becoming

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from nlptl.contracts import Floats, Ints, Task
 
-BASELINES = ("majority", "tfidf", "probe")
+BASELINES = ("majority", "cosine", "tfidf", "probe")
+"""``cosine``, to the labels' names, where a head knows them; the others where labels teach."""
 STRENGTHS = tuple(float(c) for c in np.logspace(-3, 4, 8))
 """The grid of scikit-learn's C, the inverse of the penalty, for features whose rows have mean squared norm 1."""
 

@@ -42,14 +42,17 @@ def mcnemar(
     return Mcnemar(only_a, only_b, float(p))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """Holm's adjusted p values (1979), in the order given: max over j ≤ i of min(1, (m − j + 1)·p_(j)), p sorted.
 
-    Calling the adjusted values ≤ α significant keeps the chance of any false call at α, whatever the dependence.
+    Calling the adjusted values ≤ α significant keeps the chance of any false call at α, whatever the dependence. With
+    ``weights`` (his §4) the p values are sorted by p / w, and (m − j + 1) is the weight that is left, over one's own.
     """
     p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(np.minimum(1.0, p[order] * np.arange(len(p), 0, -1)))
+    shares = np.ones(len(p)) if weights is None else np.asarray(weights, dtype=np.float64)
+    order = np.argsort(p / shares, kind="stable")
+    left = shares[order][::-1].cumsum()[::-1]
+    stepped = np.maximum.accumulate(np.minimum(1.0, p[order] * left / shares[order]))
     adjusted = np.empty_like(stepped)
     adjusted[order] = stepped
     return [float(value) for value in adjusted]

@@ -3,7 +3,7 @@
     >>> metric("f1").compute(predictions=[0, 1, 1], references=[0, 1, 0])
     {'f1': 0.6666666666666666}
 
-Accuracy and F1 take ``predictions`` (class indices), AUC and recall at a loss take ``prediction_scores`` (n, labels),
+Accuracy and F1 take ``predictions`` (class indices), the others take ``prediction_scores`` (n, labels),
 as ``evaluate``'s own ``accuracy``, ``f1`` and ``roc_auc`` do; ``config_name="multilabel"`` takes rows of 0 and 1.
 Nothing is written: modules keep what they are given in memory.
 
@@ -21,7 +21,7 @@ import evaluate
 import numpy as np
 
 from nlptl.errors import RecipeError, nearest
-from nlptl.evaluate import _scores
+from nlptl.evaluate import _reliability, _scores
 from nlptl.registry import METRICS, class_name, metric_names, third_party_metric
 
 if TYPE_CHECKING:
@@ -95,6 +95,26 @@ class RecallAtLoss(_Shipped):
             return {"recall_at_loss": float("nan")}
         value = _scores.recall_at_loss(scores, labels, _every_row(labels), positive=pos_label, max_loss=max_loss)
         return {"recall_at_loss": _once(value)}
+
+
+class Ece(_Shipped):
+    """Expected calibration error of the answers' probabilities, 15 bins of equal width (Guo et al. 2017)."""
+
+    input = "prediction_scores"
+
+    def _compute(self, *, prediction_scores: Any, references: Any) -> dict[str, float]:
+        labels, scores = np.asarray(references), np.asarray(prediction_scores)
+        return {"ece": _once(_reliability.ece(scores, labels, _every_row(labels)))}
+
+
+class ClasswiseEce(_Shipped):
+    """Calibration error of each label's probability, the mean over labels (Kull et al. 2019)."""
+
+    input = "prediction_scores"
+
+    def _compute(self, *, prediction_scores: Any, references: Any) -> dict[str, float]:
+        labels, scores = np.asarray(references), np.asarray(prediction_scores)
+        return {"classwise_ece": _once(_reliability.classwise_ece(scores, labels, _every_row(labels)))}
 
 
 def metric(given: str | evaluate.EvaluationModule, *, config_name: str | None = None) -> evaluate.EvaluationModule:

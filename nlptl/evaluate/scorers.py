@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nlptl.evaluate import _scores
+from nlptl.evaluate import _reliability, _scores
 from nlptl.registry import METRICS
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def _ours(name: str, task: Task, max_loss: float) -> Scorer:
         return Scorer(name, partial(_scores.f1, positive=positive), lambda labels: _without(labels, task))
     if name == "auc":
         return Scorer(name, partial(_scores.auc, positive=positive), lambda labels: _one_sided(labels, task))
+    if name in ("ece", "classwise_ece"):
+        return Scorer(name, getattr(_reliability, name), lambda _: None)
     if positive is None:
         reason = f"heads.{task.name}.positive names no label to be caught"
         return Scorer(name, _scores.accuracy, lambda _: reason)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlptl.evaluate._measure import Measured, mean_over, measure, scores, votes
+from nlptl.evaluate._reliability import reliability
 from nlptl.evaluate._scores import decide
 from nlptl.evaluate.baselines import BASELINES
 from nlptl.evaluate.compare import Mcnemar, holm
@@ -52,7 +53,8 @@ def summarise(
         (the other systems), ``gains`` (of the model's accuracy over each of them, and over the better of tfidf and
         probe, chosen domain by domain as the more accurate one on the very rows scored, which favours the baselines),
         ``confusion`` (rows: truth, columns: answers, summed over seeds; for a multilabel task one such 2 × 2 table a
-        label) and ``seeds``. Keys of each are in DESIGN's section on the run folder.
+        label), ``reliability`` (the bins behind ``ece``, all seeds together) and ``seeds``. Keys of each are in
+        DESIGN's section on the run folder.
     """
     wanted = tuple(settings.metrics if metrics is None else metrics)
     return {
@@ -67,6 +69,8 @@ def _summarise_task(
     # Accuracy is always measured, for the gains; it comes last, where it is not shown twice.
     measured_by = [*asked, *scorers(["accuracy"], task, max_loss=settings.max_loss)]
     by_domain, seeds = predictions.by_domain(task.name), predictions.seeds(task.name)
+    if not by_domain:
+        return _unscored(task)
     systems = _systems(by_domain)
     rng = np.random.default_rng(seed)
     seed_draws = draw_seeds(len(seeds), resamples=settings.bootstrap, rng=rng)
@@ -89,8 +93,18 @@ def _summarise_task(
         "rungs": {system: table for system, table in tables.items() if system not in BASELINES},
         "gains": _gains(domains, systems),
         "confusion": {name: _confusion(parts, task) for name, parts in by_domain.items()},
+        "reliability": {name: _reliability(parts) for name, parts in by_domain.items()},
         "seeds": [_of_seed(domains, systems, names, place, number) for place, number in enumerate(seeds)],
     }
+
+
+def _unscored(task: Task) -> dict[str, Any]:
+    """What is said of a task whose texts had no label to be scored by: nothing."""
+    empty = ("overall", "overall_ci95", "pooled", "domains", "baselines", "rungs", "confusion", "reliability")
+    return {
+        "labels": list(task.labels), "positive": task.head.positive, **{key: {} for key in empty},
+        "gains": {"overall": {}, "domains": {}}, "seeds": [],
+    }  # fmt: skip
 
 
 def _systems(by_domain: Mapping[str, Sequence[Scored]]) -> list[str]:
@@ -139,7 +153,7 @@ def _gains(domains: Mapping[str, Measured], systems: Sequence[str]) -> dict[str,
     """Gains in accuracy of the model over every other system and the better contender, overall and by domain."""
     others = [system for system in systems if system != MODEL]
     opponents = {system: dict.fromkeys(domains, system) for system in others}
-    contenders = [system for system in CONTENDERS if system in systems]
+    contenders = [system for system in CONTENDERS if system in systems] or [s for s in ("cosine",) if s in systems]
     if contenders:
         opponents["better"] = {
             name: max(contenders, key=lambda system: measured.means[systems.index(system), -1])
@@ -181,6 +195,11 @@ def _confusion(parts: Sequence[Scored], task: Task) -> Any:
         tables = multilabel_confusion_matrix(labels.astype(np.int64), answers)
         return {label: table.tolist() for label, table in zip(task.labels, tables, strict=True)}
     return confusion_matrix(labels, answers, labels=range(len(task.labels))).tolist()
+
+
+def _reliability(parts: Sequence[Scored]) -> list[dict[str, float]]:
+    probabilities = np.concatenate([part.probabilities[MODEL] for part in parts])
+    return reliability(probabilities, np.concatenate([part.labels for part in parts]))
 
 
 def _of_seed(

@@ -154,18 +154,19 @@ def solve(
     raise RuntimeError(f"{len(active)} of {batch} logistic regressions did not converge in {max_iterations} steps")
 
 
-def _responses(logits: Tensor, link: Link) -> Tensor:
+def probabilities(logits: Tensor, link: Link) -> Tensor:
+    """(…, outputs) logits → (…, outputs) probabilities of 1."""
     return torch.softmax(logits, dim=-1) if link == "softmax" else torch.sigmoid(logits)
 
 
 def _gradient(problems: Problems, logits: Tensor, deviation: Tensor) -> Tensor:
-    errors = _responses(logits, problems.link) - problems.targets[:, None]
+    errors = probabilities(logits, problems.link) - problems.targets[:, None]
     return problems.pull_back(errors * problems.row_weights.T[:, :, None]) + problems.precision[:, :, None] * deviation
 
 
 def _newton_step(problems: Problems, logits: Tensor, gradient: Tensor) -> Tensor:
     """Conjugate gradients on Hessian · step = −gradient, to a tolerance that tightens as the gradient shrinks."""
-    responses = _responses(logits, problems.link)
+    responses = probabilities(logits, problems.link)
     row_weights = problems.row_weights.T[:, :, None]
     precision = problems.precision[:, :, None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, row_losses, solve
 
 if TYPE_CHECKING:
@@ -29,36 +30,60 @@ START: Point = (4, 2)
 INTERCEPT_PRECISION = 1e-6
 """Of the intercept's prior: flat for practical purposes, yet finite where a fold shows one class only."""
 
+PRIOR_SCALES = (0.0, 1.0, 2.0, 4.0)
+"""Of a prior mean, where there is one: standard deviations in nats of the logits that it gives the rows that teach."""
+
 SEARCH_TOLERANCE = 1e-6
 """In nats a row, of the solves that only rank precisions; the chosen one is solved to ``solve``'s own."""
 
 
 @dataclass(frozen=True)
-class Solved:
-    """A solved head for raw (not scaled) vectors, with words beside them where there were any.
+class LinearWeights:
+    """A linear head for raw (not scaled) vectors, with words beside them where there were any.
 
     Attributes:
         reading: what it reads: a reading of the encoder, or several joined by ``+``, side by side.
         weights: (width, outputs) float64, of the vectors.
         bias: (outputs,) float64.
         words: (words, outputs) float64, or None.
-        precision: the chosen 1/τ² of the vectors' prior and of the words'.
-        loss: cross-validated loss, in nats a row.
-        words_out_of_fold: (rows, outputs) logits of each row's words by the fold that did not see it, or None.
     """
 
     reading: str
     weights: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
     words: npt.NDArray[np.float64] | None
-    precision: tuple[float, float]
-    loss: float
-    words_out_of_fold: npt.NDArray[np.float64] | None
 
     def logits(self, vectors: Floats, words: csr_matrix | None = None) -> npt.NDArray[np.float64]:
         """(rows, width) vectors, (rows, words) → (rows, outputs) logits."""
         logits = vectors @ self.weights + self.bias
         return np.asarray(logits if self.words is None or words is None else logits + words @ self.words)
+
+
+@dataclass(frozen=True)
+class Solved(LinearWeights):
+    """A linear head whose reading and precisions were chosen on folds.
+
+    Attributes:
+        precision: the chosen 1/τ² of the vectors' prior and of the words'.
+        prior_scale: the one of ``PRIOR_SCALES`` that was chosen; 0 where there is no prior mean.
+        loss: cross-validated loss, in nats a row.
+        out_of_fold: (rows, outputs) logits of each row, words included, by the fold that did not see it; 0 where no
+            fold holds a row out.
+        words_out_of_fold: the words' part of them, or None.
+    """
+
+    precision: tuple[float, float]
+    prior_scale: float
+    loss: float
+    out_of_fold: npt.NDArray[np.float64]
+    words_out_of_fold: npt.NDArray[np.float64] | None
+
+
+def raw_weights(reading: str, scaling: Scaling, solution: npt.NDArray[np.float64], *, words: bool) -> LinearWeights:
+    """A solution [vectors | words | 1] × outputs for scaled vectors, as weights for the raw ones."""
+    width = len(scaling.centre)
+    weights, bias = scaling.raw(solution[:width], solution[-1])
+    return LinearWeights(reading, weights, bias, solution[width:-1] if words else None)
 
 
 def solve_head(
@@ -67,6 +92,8 @@ def solve_head(
     encoded: npt.NDArray[Any],
     folds: Folds,
     words: csr_matrix | None = None,
+    row_weights: Floats | None = None,
+    prior: Mapping[str, Floats] | None = None,
 ) -> Solved:
     """The head over that reading, with the words beside it, whose cross-validated loss is lowest.
 
@@ -78,8 +105,17 @@ def solve_head(
         encoded: labels as ``Task.encode`` gives them; every row is labelled.
         folds: pairs of (teaching, held-out) row positions.
         words: (rows, words) sparse features.
+        row_weights: (rows,) how much each row teaches, and counts where it is held out; none: 1 each.
+        prior: by reading, (width, outputs) directions of the weights' prior mean, whose scale is chosen on the folds
+            too; none: the mean is 0.
     """
-    searches = [_Search(task, name, vectors, encoded, folds, words) for name, vectors in readings.items()]
+    weights = np.ones(len(encoded)) if row_weights is None else row_weights
+    scales = (0.0,) if prior is None else PRIOR_SCALES
+    searches = [
+        _Search(task, name, vectors, encoded, folds, words, weights, scale, None if prior is None else prior[name])
+        for name, vectors in readings.items()
+        for scale in scales
+    ]
     best = min(searches, key=_Search.first_round)
     best.descend()
     return best.solved()
@@ -89,20 +125,31 @@ class _Search:
     """The search over prior precisions for one reading: all folds of several precisions are solved as one batch."""
 
     def __init__(
-        self, task: Task, name: str, vectors: Floats, encoded: npt.NDArray[Any], folds: Folds, words: csr_matrix | None
-    ) -> None:
-        vectors = np.asarray(vectors, dtype=np.float64)
+        self, task: Task, name: str, vectors: Floats, encoded: npt.NDArray[Any], folds: Folds,
+        words: csr_matrix | None, row_weights: Floats, prior_scale: float, toward: Floats | None,
+    ) -> None:  # fmt: skip
         self.task, self.name, self.words = task, name, words
-        self.centre = vectors.mean(axis=0)
-        centred = vectors - self.centre
-        self.scale = float(np.sqrt((centred**2).sum(axis=1).mean())) or 1.0
-        self.design = Design(torch.from_numpy(centred / self.scale), words)
+        self.scaling = Scaling.of(vectors)
+        self.design = Design(torch.from_numpy(self.scaling(vectors)), words)
         self.targets = torch.from_numpy(task.targets(encoded))
         self.teaches, self.held_out = torch.zeros(2, len(folds), len(vectors), dtype=torch.float64)
+        self.row_weights = torch.as_tensor(row_weights, dtype=torch.float64)
         for place, (teach, held) in enumerate(folds):
-            self.teaches[place, teach], self.held_out[place, held] = 1, 1
+            self.teaches[place, teach] = self.row_weights[teach]
+            self.held_out[place, held] = self.row_weights[held]
+        self.prior_scale = prior_scale
+        self.prior = self._prior(toward)
         self.losses: dict[Point, float] = {}
         self.solutions: dict[Point, torch.Tensor] = {}
+
+    def _prior(self, toward: Floats | None) -> torch.Tensor | None:
+        """(width, outputs) prior mean: ``toward``, as long as gives the rows that teach logits of ``prior_scale``."""
+        if toward is None or self.prior_scale == 0:
+            return None
+        mean = torch.zeros(self.design.width, toward.shape[1], dtype=torch.float64)
+        mean[: self.design.lead] = torch.as_tensor(toward)
+        deviation = float(self.design.times(mean).std())
+        return mean * (self.prior_scale / deviation) if deviation > 0 else None
 
     def first_round(self) -> float:
         """Try where the search begins and the points beside it; the lowest loss found."""
@@ -126,17 +173,14 @@ class _Search:
         """The head of the best point on all rows."""
         best = self._best()
         folded = self.solutions[best]
-        everything = torch.ones(1, len(self.design), dtype=torch.float64)
-        [solution] = solve(self._problems([best], everything), start=folded.mean(0, keepdim=True)).numpy()
-        width = len(self.centre)
-        weights = solution[:width] / self.scale
+        [solution] = solve(self._problems([best], self.row_weights[None]), start=folded.mean(0, keepdim=True)).numpy()
+        width = self.design.lead
         return Solved(
-            reading=self.name,
-            weights=weights,
-            bias=solution[-1] - self.centre @ weights,
-            words=None if self.words is None else solution[width:-1],
+            **vars(raw_weights(self.name, self.scaling, solution, words=self.words is not None)),
             precision=(PRECISIONS[best[0]], PRECISIONS[best[1]]),
+            prior_scale=self.prior_scale,
             loss=self.losses[best],
+            out_of_fold=self._out_of_fold(self._problems([best], self.teaches).logits(folded).transpose(0, 1).numpy()),
             words_out_of_fold=self._words_out_of_fold(folded[:, width:-1].numpy()),
         )
 
@@ -158,8 +202,8 @@ class _Search:
         """Each point with each of the row weights."""
         precision = torch.empty(len(points), self.design.width, dtype=torch.float64)
         for place, (vectors, words) in enumerate(points):
-            precision[place, : len(self.centre)] = PRECISIONS[vectors]
-            precision[place, len(self.centre) :] = PRECISIONS[words]
+            precision[place, : self.design.lead] = PRECISIONS[vectors]
+            precision[place, self.design.lead :] = PRECISIONS[words]
         precision[:, -1] = INTERCEPT_PRECISION
         return Problems(
             self.design,
@@ -167,16 +211,19 @@ class _Search:
             row_weights.repeat(len(points), 1),
             precision.repeat_interleave(len(row_weights), 0),
             self.task.link,
+            self.prior,
         )
 
     def _words_out_of_fold(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
         """(folds, words, outputs) weights → each row's logits of words, by the fold that held it out."""
         if self.words is None:
             return None
-        held_out = self.held_out.numpy()
-        summed = sum(
-            np.asarray(self.words @ of_fold) * held[:, None] for of_fold, held in zip(weights, held_out, strict=True)
-        )
+        return self._out_of_fold(np.asarray(self.words @ of_fold) for of_fold in weights)
+
+    def _out_of_fold(self, logits: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        """(rows, outputs) logits fold by fold → each row's by the fold that held it out."""
+        held_out = (self.held_out > 0).numpy()
+        summed = sum(of_fold * held[:, None] for of_fold, held in zip(logits, held_out, strict=True))
         return np.asarray(summed / np.maximum(held_out.sum(axis=0), 1)[:, None])
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
+from nlptl._contracts_calibrate import Calibrate
 from nlptl.contracts import Head
+from nlptl.heads._called import Phrasings, phrasings_of
 
 if TYPE_CHECKING:
     import torch
@@ -14,6 +19,26 @@ class Linear(Head):
     """One weight vector a label, solved as maximum a posteriori logistic regression."""
 
     kind: Literal["linear"] = "linear"
+    per: Literal["domain"] | None = Field(
+        None,
+        description="domain: each domain with labels deviates from the shared head, as far as they differ.",
+    )
+    calibrate: Calibrate | None = Field(
+        None, description="Honest probabilities and decisions, domain by domain; none: as they come."
+    )
+    prior: Literal["label_names"] | None = Field(
+        None, description="label_names: before any label is seen, weights point at what the labels are called."
+    )
+    names: Phrasings = None
+
+    @property
+    def closed_form(self) -> bool:
+        """Always."""
+        return True
+
+    def phrasings(self, labels: Sequence[str]) -> Sequence[Sequence[str]]:
+        """What each label is called, where that is the prior."""
+        return () if self.prior is None else phrasings_of(labels, self.names)
 
     def build(self, width: int, outputs: int) -> torch.nn.Module:
         """A linear map from (rows, ``width``) features to (rows, ``outputs``) logits."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from nlptl.report._chart import Chart, line_chart
 from nlptl.report.results import Results
-from nlptl.report.table import number, task_table
+from nlptl.report.table import interval, number, points, task_table
 
 SHOWN_REJECTIONS = 50
 SHOWN_LABELS = 12
@@ -32,6 +32,7 @@ def write_page(folder: Path) -> Path:
         tables=[task_table(name, task) for name, task in results["tasks"].items()],
         confusions=[(name, domain, _confusion(matrix, task["labels"])) for name, task in results["tasks"].items()
                     for domain, matrix in task["confusion"].items()],
+        reliability=_reliability(results["tasks"]),
         charts=_charts(_lines(folder / "metrics.jsonl")),
         rejections=rejections[:SHOWN_REJECTIONS],
         reasons=Counter(line["reason"] for line in rejections).most_common(),
@@ -57,7 +58,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "points": points, "interval": interval}
     return environment.get_template(template).render(**values)
 
 
@@ -100,6 +101,17 @@ def _charts(entries: list[dict[str, Any]]) -> list[Chart]:
         if any(len(line) > 1 for line in series.values()):
             charts.append(line_chart(title, series))
     return charts
+
+
+def _reliability(tasks: Mapping[str, Any]) -> list[Chart]:
+    """A task's share of right answers against the confidence in them, one line a domain, beside the diagonal."""
+    return [
+        line_chart(name, {"as it should be": [(0.0, 0.0), (1.0, 1.0)]} | {
+            domain: [(bin["confidence"], bin["right"]) for bin in bins]
+            for domain, bins in list(task["reliability"].items())[:SHOWN_LABELS]
+        })
+        for name, task in tasks.items()
+    ]  # fmt: skip
 
 
 def _confusion(matrix: Any, labels: list[str]) -> dict[str, Any]:

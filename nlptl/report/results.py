@@ -96,6 +96,10 @@ def assemble(
     chosen: Sequence[Mapping[str, Any]] = (),
     matrix: Mapping[str, Mapping[str, float | None]] | None = None,
     curves: Mapping[str, Any] | None = None,
+    multitask: Mapping[str, Any] | None = None,
+    gate: Sequence[Mapping[str, Any]] = (),
+    negative_transfer: Sequence[Mapping[str, Any]] | None = None,
+    decisions: Sequence[Mapping[str, Any]] = (),
 ) -> Results:
     """All of ``results.json``; the first task's ``overall``, ``domains`` and ``baselines`` are repeated at the top.
 
@@ -103,7 +107,12 @@ def assemble(
         tasks: what ``nlptl.evaluate.summary.summarise`` returns.
         encoder: shares of ``truncated`` texts and ``unknown`` tokens, and whatever else is worth telling.
         chosen: what each seed's turn chose for each task on its folds, one mapping of plain values each.
+        gate: for each seed, task and domain the rung that was shipped and the trials that say why.
+        negative_transfer: where asked for, each task and target beside its own head, and the sources that hurt.
+        decisions: for each seed, task and domain of a calibrated head its temperature, its threshold, and what came of
+            them on the scored rows.
         matrix: accuracy of a head solved on each source (outer) on each target (inner).
+        multitask: of several tasks, ``solo`` gains by task and ``conflicts`` of their gradients.
     """
     first = next(iter(tasks.values()))
     return Results(
@@ -114,6 +123,7 @@ def assemble(
             **{key: first[key] for key in ("overall", "domains", "baselines", "seeds")},
             "matrix": matrix,
             "curves": curves,
+            "multitask": multitask,
             "seconds": seconds,
             "params": params,
             "peak_rss_mb": peak_rss_mb,
@@ -121,6 +131,9 @@ def assemble(
             "rejected": rejected,
             "encoder": encoder,
             "chosen": chosen,
+            "gate": gate,
+            "negative_transfer": negative_transfer,
+            "decisions": decisions,
         }
     )
 

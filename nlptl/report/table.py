@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class TaskTable:
-    """One task's table. Baselines show the first metric; gains are in accuracy, over the better of tfidf and probe."""
+    """One task's table. Baselines show the first metric; gains are in accuracy, over ``opponent``."""
 
     task: str
     metrics: tuple[str, ...]
@@ -38,6 +38,12 @@ class TaskTable:
     verdict: str
     losses: tuple[str, ...]
     notes: tuple[str, ...]
+    opponent: str
+
+    @property
+    def shown(self) -> str:
+        """The metric that baselines are shown in."""
+        return next(iter(self.metrics), "none")
 
 
 def task_table(name: str, task: Mapping[str, Any]) -> TaskTable:
@@ -56,7 +62,7 @@ def task_table(name: str, task: Mapping[str, Any]) -> TaskTable:
         )
     return TaskTable(
         name, tuple(task["overall"]), tuple(task["baselines"]), tuple(rows), verdict(name, task), tuple(_losses(task)),
-        tuple(_notes(task)),
+        tuple(_notes(task)), opponent(task),
     )  # fmt: skip
 
 
@@ -108,19 +114,28 @@ def tone(gain: Mapping[str, Any]) -> str:
 def verdict(name: str, task: Mapping[str, Any]) -> str:
     """One sentence: is the model worth it, against the better of the simple baselines?"""
     count, gain = len(task["domains"]), task["gains"]["overall"].get("better")
+    if not count:
+        return f"{name}: no text has a label, so that nothing could be scored."
     where = next(iter(task["domains"])) if count == 1 else f"the mean of {count} domains"
     first, value = next(iter(task["overall"].items()))
     known = f"{name}: {first} {number(value)} on {where}"
     if gain is None:
         return f"{known}; no baseline to set it against."
+    other = opponent(task)
     ends = interval(gain["ci95"], in_points=True)
     size = f"{abs(100 * gain['accuracy']):.1f} points of accuracy {ends}"
     said = {
-        "better": f"better than the better of tfidf and probe by {size}",
-        "worse": f"worse than the better of tfidf and probe by {size}",
-        "level": f"no sure difference from the better of tfidf and probe ({points(gain['accuracy'])} points {ends})",
+        "better": f"better than {other} by {size}",
+        "worse": f"worse than {other} by {size}",
+        "level": f"no sure difference from {other} ({points(gain['accuracy'])} points {ends})",
     }
     return f"{known}; {said[tone(gain)]}."
+
+
+def opponent(task: Mapping[str, Any]) -> str:
+    """What gains are over: the better of the baselines that labels teach, or where none do, the plain zero-shot one."""
+    alone = "cosine" in task["baselines"] and "probe" not in task["baselines"]
+    return "cosine" if alone else "the better of tfidf and probe"
 
 
 def _losses(task: Mapping[str, Any]) -> Iterator[str]:
@@ -175,7 +190,7 @@ def terminal(results: Results) -> Group:
 
 
 def _caption(made: TaskTable) -> str:
-    return f"Below: 95 % intervals. Baselines: {made.metrics[0]}. Gain: accuracy over the better of tfidf and probe."
+    return f"Below: 95 % intervals. Baselines: {made.shown}. Gain: accuracy over {made.opponent}."
 
 
 def html(results: Results) -> str:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
-from nlptl.contracts import Ints
+from nlptl.balance.equal import Equal
+from nlptl.contracts import Balance, Ints, Rate
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network
 from nlptl.recipe import Train
+from nlptl.train.adaptation import Adaptation
 from nlptl.train.batches import epoch_batches, share_of
+from nlptl.train.losses import StepLosses, cosines, task_means
+from nlptl.train.sampler import Sampler
 from nlptl.train.schedule import rate_factor
 from nlptl.train.state import TrainingState
+
+MEASURED = 5
+"""Steps of a run, evenly spaced, at which the angles between the tasks' gradients are measured."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,16 @@ class Step:
     ends_epoch: bool
 
 
-def plan_steps(lengths: Ints, settings: Train, seed: int) -> list[Step]:
-    """Every optimizer step of the run, known before the first, so that progress is exact and a resume repeats it."""
+def plan_steps(lengths: Ints, settings: Train, seed: int, sampler: Sampler | None = None) -> list[Step]:
+    """Every optimizer step of the run, known before the first, so that progress is exact and a resume repeats it.
+
+    Args:
+        sampler: draws the rows of each epoch; none: every row once.
+    """
     steps: list[Step] = []
     for epoch in range(settings.epochs):
-        batches = _batches(lengths, settings, seed, epoch)
+        rows = None if sampler is None else sampler.draw(epoch, settings.epochs, seed)
+        batches = _batches(lengths, settings, seed, epoch, rows)
         starts = range(0, len(batches), settings.accumulate)
         steps += [
             Step(len(steps) + place, epoch, tuple(batches[at : at + settings.accumulate]), at == starts[-1])
@@ -59,28 +70,44 @@ def train(
     accelerator: Accelerator,
     log: Callable[[dict[str, Any]], None],
     progress: Callable[[int, int], None],
-) -> None:
-    """Train, in place, what in ``network`` requires gradients.
+    balance: Balance | None = None,
+    adaptation: Adaptation | None = None,
+    judge: Callable[[], dict[str, float]] | None = None,
+) -> list[dict[str, Any]]:
+    """Train, in place, what in ``network`` requires gradients; returns what was logged.
 
-    With ``validation``, the weights of the epoch with the lowest validation loss are kept. The global batches do not
-    depend on the number of processes: each works on its share, and its loss is scaled so that the averaged gradient
-    is that of the whole batch. Dropout is seeded by step, so a resumed run draws as an uninterrupted one.
+    With ``validation``, the weights of the epoch with the lowest validation loss, summed over tasks, are kept; a task
+    whose own has not got better for ``patience`` epochs teaches no more, and the last one ends the run. The global
+    batches do not depend on the number of processes: each works on its share, and its loss is scaled so that the
+    averaged gradient is that of the whole batch. Dropout is seeded by step, so a resumed run draws as an uninterrupted
+    one. With several tasks that share parameters, the cosines between their gradients are logged as ``conflicts``.
 
     Args:
         folder: where the checkpoints of this training go.
         fingerprint: of recipe, data and encoder; a checkpoint with another one is not resumed.
         log: receives an entry a step as it is made, and on a resume all those before the checkpoint.
         progress: receives the steps done and the steps in all.
+        judge: called at the end of each epoch in place of the validation loss: by task, what is lower for a better one.
+        adaptation: terms upon ``network`` whose gradients join those of the losses; logged as ``adapt.<kind>``.
 
     Raises:
         RunError: a loss or gradient is not finite (step, epoch and rows are named, the last checkpoint is kept), or
             the checkpoint to resume from belongs to another run.
     """
-    steps = plan_steps(examples.lengths, settings, seed)
-    optimizer = _optimizer(network, settings)
+    steps = plan_steps(examples.lengths, settings, seed, Sampler.of(examples, settings))
+    beside = [] if adaptation is None else adaptation.batches(len(steps), seed)
+    optimizer = _optimizer(network, settings, adaptation)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
     learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
-    state = TrainingState(learning, optimizer)
+    if adaptation is not None:
+        adaptation.to(accelerator.device)
+        learning |= adaptation.state()
+    shared = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
+    own = [parameter for parameter in network.heads.parameters() if parameter.requires_grad]
+    balancer = (balance or Equal()).start(len(network.heads))
+    state = TrainingState(learning, optimizer, balancer)
+    start = {name: p.detach().clone() for name, p in network.backbone.body.named_parameters()
+             if name in network.backbone.rates and settings.l2_sp}  # fmt: skip
     peaks = [group["lr"] for group in optimizer.param_groups]
     if resume:
         state.restore(folder, fingerprint)
@@ -93,21 +120,44 @@ def train(
         factor = rate_factor((step.number + 1) / len(steps), warmup=settings.warmup, decay=settings.decay)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
-        _seed_dropout(seed, step.number, accelerator.process_index)
         network.train()
 
-        loss = _forward_backward(wrapped, examples, step, accelerator)
+        active = [task for task in network.heads if task not in state.stopped_tasks]
+        seed_dropout = partial(_seed_dropout, seed, step.number, accelerator.process_index)
+        losses = StepLosses(wrapped, examples, step.batches, accelerator, own, active, seed_dropout)
+        conflicts = None
+        if shared and len(network.heads) > 1 and step.number % math.ceil(len(steps) / MEASURED) == 0:
+            conflicts = cosines(losses.gradients(shared)[1]).tolist()
+            optimizer.zero_grad(set_to_none=True)
+        by_task = balancer.backward(losses, shared, (step.number + 1) / len(steps))
+        loss, terms = float(by_task.sum()), {}
+        if adaptation is not None:
+            seed_dropout()
+            terms = adaptation.backward(beside[step.number], step.number / len(steps), accelerator)
+        pull_back(network.backbone.body, start, settings.l2_sp)
+        _hold(optimizer, (step.number + 1) / len(steps))
         norm = float(accelerator.clip_grad_norm_(learning.values(), settings.clip or math.inf))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
+        if not (math.isfinite(loss + sum(terms.values())) and math.isfinite(norm)):
             raise RunError(_not_finite(loss, norm, step, examples, folder))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        balancer.after_step(losses)
         state.step += 1
 
         entry = {"step": state.step, "epoch": step.epoch + 1, "loss": loss, "lr": peaks[0] * factor, "norm": norm}
+        entry |= {f"adapt.{kind}": value for kind, value in terms.items()}
+        if len(network.heads) > 1:
+            entry |= {f"loss {task}": value for task, value in zip(network.heads, by_task.tolist(), strict=True)}
+            entry |= {} if conflicts is None else {"conflicts": conflicts}
         if step.ends_epoch and validation is not None:
-            entry["validation_loss"] = held_out_loss(network, validation, settings, accelerator)
-            state.judge(entry["validation_loss"], settings.patience)
+            held_out = held_out_losses(network, validation, settings, accelerator)
+            entry["validation_loss"] = sum(held_out.values())
+            if judge is None:
+                state.judge(held_out, settings.patience)
+        if step.ends_epoch and judge is not None:
+            judged = judge()
+            entry[settings.select] = sum(judged.values())
+            state.judge(judged, settings.patience)
         state.history.append(entry)
         log(entry)
         progress(state.step, len(steps))
@@ -118,57 +168,68 @@ def train(
 
     state.keep_best()
     network.eval()
+    return state.history
 
 
-def held_out_loss(network: Network, examples: Examples, settings: Train, accelerator: Accelerator) -> float:
-    """Mean loss of a labelled row, summed over tasks, in nats, with everything random switched off."""
+def held_out_losses(
+    network: Network, examples: Examples, settings: Train, accelerator: Accelerator
+) -> dict[str, float]:
+    """By task: the mean loss of a labelled row, in nats, with everything random switched off."""
     network.eval()
     counts = examples.labelled_counts(range(len(examples)))
-    total = torch.zeros((), device=accelerator.device)
+    total = torch.zeros(len(counts), device=accelerator.device)
     with torch.no_grad():
         for batch in _batches(examples.lengths, settings, seed=0, epoch=0):
             rows = share_of(batch, rank=accelerator.process_index, world=accelerator.num_processes)
             if len(rows):
-                total += _mean_loss(network(examples.batch(rows, accelerator.device)), counts)
-    return float(accelerator.reduce(total))
+                total += task_means(network(examples.batch(rows, accelerator.device)), counts, list(counts))
+    return dict(zip(network.heads, accelerator.reduce(total).tolist(), strict=True))
 
 
-def _forward_backward(network: torch.nn.Module, examples: Examples, step: Step, accelerator: Accelerator) -> float:
-    """Leave the gradients of the step's loss, that of ``held_out_loss`` over its batches; returns the loss."""
-    counts = examples.labelled_counts(row for batch in step.batches for row in batch)
-    total = torch.zeros((), device=accelerator.device)
-    for batch in step.batches:
-        rows = share_of(batch, rank=accelerator.process_index, world=accelerator.num_processes)
-        # A process without a row of its own takes part in the gradients' sum with one that counts for nothing.
-        weight = 1.0 if len(rows) else 0.0
-        last = batch is step.batches[-1]
-        with nullcontext() if last else accelerator.no_sync(network):
-            losses = network(examples.batch(rows if len(rows) else batch[:1], accelerator.device))
-            loss = weight * _mean_loss(losses, counts)
-            accelerator.backward(loss * accelerator.num_processes)
-        total += loss.detach()
-    return float(accelerator.reduce(total))
-
-
-def _mean_loss(losses: dict[str, Tensor], counts: dict[str, int]) -> Tensor:
-    return torch.stack([part.sum() / max(counts[task], 1) for task, part in losses.items()]).sum()
-
-
-def _batches(lengths: Ints, settings: Train, seed: int, epoch: int) -> list[Ints]:
-    return epoch_batches(
-        lengths, batch_tokens=settings.batch_tokens, batch_rows=settings.batch_rows, seed=seed, epoch=epoch
+def _batches(lengths: Ints, settings: Train, seed: int, epoch: int, rows: Ints | None = None) -> list[Ints]:
+    """The batches of an epoch of ``rows``; of all, where none are named."""
+    here = lengths if rows is None else lengths[rows]
+    batches = epoch_batches(
+        here, batch_tokens=settings.batch_tokens, batch_rows=settings.batch_rows, seed=seed, epoch=epoch
     )
+    return batches if rows is None else [rows[batch] for batch in batches]
 
 
-def _optimizer(network: Network, settings: Train) -> torch.optim.Optimizer:
-    groups = [
-        {"params": [p for p in network.backbone.parameters() if p.requires_grad], "lr": settings.lr},
-        {"params": list(network.heads.parameters()), "lr": settings.head_lr or settings.lr},
+def _optimizer(network: Network, settings: Train, adaptation: Adaptation | None) -> torch.optim.Optimizer:
+    layers = [] if adaptation is None else list(adaptation.layers.parameters())
+    rates = network.backbone.rates
+    adapter = [p for name, p in network.backbone.body.named_parameters() if p.requires_grad and name not in rates]
+    by_rate: dict[Rate, list[torch.nn.Parameter]] = {}
+    for name, parameter in network.backbone.body.named_parameters():
+        if name in rates:
+            by_rate.setdefault(rates[name], []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": adapter, "lr": settings.lr},
+        *({"params": found, "lr": rate.lr, "start": rate.start} for rate, found in by_rate.items()),
+        {"params": [*network.heads.parameters(), *layers], "lr": settings.head_lr or settings.lr},
     ]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, weight_decay=settings.weight_decay, fused=True)
     return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+
+
+def pull_back(body: torch.nn.Module, start: Mapping[str, torch.Tensor], strength: float) -> None:
+    """Add the gradient of ``½ · strength · ‖w − w₀‖²`` to that of the weights in ``start``, which are w₀.
+
+    L2-SP (Li, Grandvalet & Davoine 2018, arXiv 1802.01483, eq. 1).
+    """
+    for name, parameter in body.named_parameters():
+        if name in start and parameter.grad is not None:
+            parameter.grad.add_(parameter.detach() - start[name], alpha=strength)
+
+
+def _hold(optimizer: torch.optim.Optimizer, progress: float) -> None:
+    """Take away the gradients of layers whose time to learn has not come."""
+    for group in optimizer.param_groups:
+        if progress < group.get("start", 0.0):
+            for parameter in group["params"]:
+                parameter.grad = None
 
 
 def _seed_dropout(seed: int, step: int, rank: int) -> None:

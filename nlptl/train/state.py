@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nlptl.contracts import Balancer
 from nlptl.errors import RunError
 from nlptl.train import checkpoint
 
@@ -22,21 +23,31 @@ class TrainingState:
 
     learning: Mapping[str, torch.nn.Parameter]
     optimizer: Optimizer
+    balancer: Balancer
     step: int = 0
     best_loss: float = math.inf
-    epochs_without_gain: int = 0
+    best_of_task: dict[str, float] = field(default_factory=dict)
+    epochs_without_gain: dict[str, int] = field(default_factory=dict)
+    """By task."""
+    stopped_tasks: list[str] = field(default_factory=list)
     stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    def judge(self, validation_loss: float, patience: int | None) -> None:
-        """Keep the weights if their validation loss is the lowest so far; stop after ``patience`` epochs without."""
-        if validation_loss < self.best_loss:
-            self.best_loss, self.epochs_without_gain = validation_loss, 0
+    def judge(self, validation_losses: Mapping[str, float], patience: int | None) -> None:
+        """Keep the weights if their validation loss, summed over tasks, is the lowest so far; a task stops after
+        ``patience`` epochs without a lower one of its own, and the run with its last task."""
+        total = sum(validation_losses.values())
+        if total < self.best_loss:
+            self.best_loss = total
             self.best = {name: parameter.detach().clone() for name, parameter in self.learning.items()}
-        else:
-            self.epochs_without_gain += 1
-            self.stopped = self.epochs_without_gain == patience
+        for task, loss in validation_losses.items():
+            better = loss < self.best_of_task.get(task, math.inf)
+            self.best_of_task[task] = min(loss, self.best_of_task.get(task, math.inf))
+            self.epochs_without_gain[task] = 0 if better else self.epochs_without_gain[task] + 1
+            if self.epochs_without_gain[task] == patience and task not in self.stopped_tasks:
+                self.stopped_tasks.append(task)
+        self.stopped = len(self.stopped_tasks) == len(validation_losses)
 
     def keep_best(self) -> None:
         """Put the best weights back, where there was validation."""
@@ -50,6 +61,7 @@ class TrainingState:
         tensors |= {f"best/{name}": weights for name, weights in self.best.items()}
         for place, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{place}/{name}": torch.as_tensor(value) for name, value in moments.items()}
+        tensors |= {f"balance/{name}": tensor for name, tensor in self.balancer.state.items()}
         counters = {key: getattr(self, key) for key in _COUNTERS}
         state = {**counters, "fingerprint": fingerprint, "history": self.history}
         checkpoint.save(folder, self.step, checkpoint.Checkpoint(tensors, state))
@@ -78,10 +90,12 @@ class TrainingState:
                     self.learning[name].copy_(tensor)
                 elif room == "best":
                     self.best[name] = tensor.to(self.learning[name].device)
+                elif room == "balance":
+                    self.balancer.state[name] = tensor
                 else:
                     place, moment = name.split("/")
                     moments.setdefault(int(place), {})[moment] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
 
-_COUNTERS = ("step", "best_loss", "epochs_without_gain", "stopped")
+_COUNTERS = ("step", "best_loss", "best_of_task", "epochs_without_gain", "stopped_tasks", "stopped")

@@ -158,7 +158,7 @@ def _without(turn: Turn, leaking: Ints) -> Turn:
     teach, validate, unlabelled = (
         part[~np.isin(part, leaking)] for part in (turn.teach, turn.validate, turn.unlabelled)
     )
-    if not len(teach):
+    if len(turn.teach) and not len(teach):
         raise DataError(
             f"turn {turn.name!r}: all {len(turn.teach)} rows that may teach are copies of scored rows; name other "
             "domains in transfer.source, lower transfer.hold_out, or raise transfer.near."

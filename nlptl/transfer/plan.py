@@ -93,11 +93,32 @@ def plan(
     held_out = _held_out(rows, transfer, drawn & rows.of(targets), seed)
     fixed = _Fixed(rows, transfer, drawn, held_out, seed)
     if transfer.protocol == "joint":
-        return [_turn(fixed, name="all", sources=sources, targets=targets)]
+        return [_turn(fixed, name="all", sources=_mixing(transfer, sources, targets), targets=targets)]
+    others = {target: tuple(source for source in sources if source != target) for target in targets}
     return [
-        _turn(fixed, name=target, sources=tuple(s for s in sources if s != target), targets=(target,))
+        _turn(fixed, name=target, sources=_mixing(transfer, others[target], (target,)), targets=(target,))
         for target in targets
     ]
+
+
+def _mixing(transfer: Transfer, sources: tuple[str, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The sources that may teach all of ``targets``.
+
+    Raises:
+        RecipeError: one model would mix groups that the recipe keeps apart.
+    """
+    group_of = {domain: place for place, group in enumerate(transfer.apart) for domain in group}
+    first: dict[int, str] = {}
+    for domain in targets if any(target in group_of for target in targets) else sources:
+        if domain in group_of:
+            first.setdefault(group_of[domain], domain)
+    if len(first) > 1:
+        one, other, *_ = first.values()
+        raise RecipeError(
+            f"transfer.apart keeps {one} from {other}, and one model for {listed(targets)} would mix them; set "
+            "transfer.protocol: leave_one_out, or name sources and targets of one group."
+        )
+    return tuple(source for source in sources if not first or group_of.get(source, min(first)) in first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,17 +264,18 @@ def _places(mask: Mask) -> Ints:
 
 
 def _check(name: str, targets: tuple[str, ...], rows: _Rows, teach: Mask, score: Mask) -> None:
-    if not score.any():
+    learning = {name: task for name, task in rows.tasks.items() if task.head.needs_labels}
+    if not score.any() and (learning or rows.labelled.any()):
         raise RecipeError(
             f"turn {name!r} has no labelled row to score in {listed(targets)}; name labelled domains in "
             "transfer.target, or raise transfer.hold_out or data.sample."
         )
-    if not teach.any():
+    if learning and not teach.any():
         raise RecipeError(
             f"turn {name!r} has no labelled row that may teach; name labelled domains in transfer.source, "
             "or set transfer.target_labels above 0 and transfer.hold_out below 1."
         )
-    for task_name, task in rows.tasks.items():
+    for task_name, task in learning.items():
         taught = rows.labels[task_name][teach & task.labelled(rows.labels[task_name])]
         varied = taught.min(axis=0) != taught.max(axis=0) if len(taught) else np.False_
         if not np.any(varied):

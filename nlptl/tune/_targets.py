@@ -84,6 +84,26 @@ def target_pattern(
     return rf"{layout.stack}\.{_numbers(layout, linear, layers)}\.({names})"
 
 
+def layer_of_parameters(body: nn.Module) -> dict[str, int]:
+    """The layer of each parameter by name: 0 the embeddings and what all layers share, 1 the lowest layer; what
+    follows the top layer belongs to it. All of a body whose layers share their weights is one layer.
+
+    Raises:
+        ModelError: no layout fits the body.
+    """
+    linear = [path for path, module in body.named_modules() if isinstance(module, nn.Linear)]
+    layout = _layout(body, linear)
+    found: dict[str, int] = {}
+    for name, _ in body.named_parameters():
+        match = re.match(rf"{layout.stack}\.(\d+)\.", name)
+        if match:
+            found[name] = int(match[1]) + 1
+        elif re.search("embed", name) or name.startswith("encoder."):
+            found[name] = 0
+    top = max(found.values())
+    return {name: found.get(name, top) for name, _ in body.named_parameters()}
+
+
 def _layout(body: nn.Module, linear: list[str]) -> Layout:
     for layout in LAYOUTS.values():
         wanted = (rf"{layout.stack}\.\d+\.{re.escape(name)}" for name in layout.names("all"))
@@ -91,8 +111,8 @@ def _layout(body: nn.Module, linear: list[str]) -> Layout:
             return layout
     found = dict.fromkeys(re.sub(r"\d+", "*", path) for path in linear)
     raise ModelError(
-        f"{type(body).__name__} is laid out like none of {', '.join(LAYOUTS)}, so lora cannot tell its attention from "
-        f"its feed-forward part; its linear layers are {', '.join(found) or 'none'}. Choose another encoder or tune: "
+        f"{type(body).__name__} is laid out like none of {', '.join(LAYOUTS)}, so its layers cannot be told "
+        f"apart; its linear layers are {', '.join(found) or 'none'}. Choose another encoder or tune: "
         "{kind: frozen}."
     )
 

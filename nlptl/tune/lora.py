@@ -10,7 +10,10 @@ from nlptl.contracts import Tune
 from nlptl.errors import ModelError
 
 if TYPE_CHECKING:
+    from peft import LoraConfig
+
     from nlptl.encoder.backbone import Backbone
+    from nlptl.tune._bank import Bank
 
 Layer = Annotated[int, Field(ge=0)]
 
@@ -36,8 +39,17 @@ class Lora(Tune):
     targets: Literal["attention", "mlp", "all"] = Field(
         "attention", description="attention: query, key, value and output projections; mlp: the feed-forward matrices."
     )
-    layers: Literal["all"] | Annotated[int, Field(gt=0)] | Annotated[tuple[Layer, ...], Field(min_length=1)] = Field(
-        "all", description="all, the number of top layers, or a list of layers counted from 0 at the bottom."
+    layers: Literal["all", "auto"] | Annotated[int, Field(gt=0)] | Annotated[tuple[Layer, ...], Field(min_length=1)] = (
+        Field(
+            "all", description="all, the number of top layers, a list of layers counted from 0 at the bottom, or auto."
+        )
+    )
+
+    per: Literal["domain"] | None = Field(
+        None, description="domain: an adapter (and heads) for each target of its own, trained side by side."
+    )
+    together: int = Field(
+        64, gt=0, description="With per: domain, so many adapters share memory and batches at a time."
     )
 
     def apply(self, backbone: Backbone) -> Backbone:
@@ -47,14 +59,30 @@ class Lora(Tune):
             ModelError: the body's matrices are not laid out as in any family known here, it has no such layer, or it
                 already has an adapter.
         """
+        from nlptl.tune._adapter import add_adapter
+
+        backbone.body = add_adapter(backbone.body, self._config(backbone))
+        return backbone
+
+    def stack(self, backbone: Backbone) -> Bank:
+        """Room for ``together`` adapters in the body of ``backbone``, each row going through its own.
+
+        Raises:
+            ModelError: as ``apply`` does.
+        """
+        from nlptl.tune._bank import Bank
+
+        return Bank(backbone.body, self._config(backbone), self.together + 1)
+
+    def _config(self, backbone: Backbone) -> LoraConfig:
         from peft import LoraConfig, TaskType
 
-        from nlptl.tune._adapter import add_adapter
         from nlptl.tune._targets import target_pattern
 
+        assert self.layers != "auto", "resolved before it is applied"
         if hasattr(backbone.body, "peft_config"):  # PEFT would put the second adapter on top of the first
             raise ModelError("this encoder already has an adapter; load the encoder again to give it another.")
-        config = LoraConfig(
+        return LoraConfig(
             task_type=TaskType.FEATURE_EXTRACTION,
             r=self.rank,
             lora_alpha=self._alpha(),  # type: ignore[arg-type]  # annotated int, used as a factor
@@ -63,8 +91,6 @@ class Lora(Tune):
             use_dora=self.dora,
             target_modules=target_pattern(backbone.body, self.targets, self.layers),
         )
-        backbone.body = add_adapter(backbone.body, config)
-        return backbone
 
     def _alpha(self) -> float:
         if self.alpha is not None:

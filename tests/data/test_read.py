@@ -263,6 +263,21 @@ def test_half_a_surrogate_pair_is_refused(tmp_path: Path) -> None:
     assert quarantine.rejections[0].reason.startswith("broken encoding")
 
 
+def test_a_task_reads_its_own_source_only() -> None:
+    """Both sources have a column ``label``, of unlike label sets."""
+    first = Frame(table=pd.DataFrame({"text": ["a", "b"], "label": ["ham", "spam"]}))
+    second = Frame(table=pd.DataFrame({"text": ["c", "d"], "label": ["good", "bad"]}))
+    heads = {
+        "spam": Plain(column="label", labels=("ham", "spam"), source="mail"),
+        "mood": Plain(column="label", source="films"),
+    }
+    found = read({"mail": first, "films": second}, heads, Quarantine())
+    assert list(found["spam"]) == ["ham", "spam", None, None]
+    assert list(found["mood"]) == [None, None, "good", "bad"]
+    with pytest.raises(DataError, match=r"data.mail: no column 'lable' \(heads.spam.column\); did you mean 'label'\?"):
+        read({"mail": first, "films": second}, {"spam": Plain(column="lable", source="mail")}, Quarantine())
+
+
 @pytest.mark.real
 def test_enron_is_read_whole(shared_data: Path) -> None:
     quarantine = Quarantine()

@@ -2,6 +2,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_bodies import FAMILIES
+from tiny_bodies import FAMILIES, tiny_body
 from transformers import AutoConfig, AutoModel
 
 from nlptl.contracts import Floats
@@ -222,3 +223,16 @@ def test_real_encoders_equal_sentence_transformers(name: str, shared_models: Pat
     np.testing.assert_allclose(normalised(), expected, atol=1e-5)
     backbone.freeze("bfloat16")
     assert (normalised() * expected).sum(axis=1).min() >= 0.9998
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_dropout_training_answers_as_evaluation_does(family: str) -> None:
+    body = tiny_body(family)
+    ids = torch.tensor([[1, 7, 8, 9, 10, 2], [1, 11, 12, 2, 0, 0]])
+    expected = body(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+    for _, module in body.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    Backbone.switch_off_dropout(SimpleNamespace(body=body))  # type: ignore[arg-type]
+    found = body.train()(input_ids=ids, attention_mask=(ids != 0).long()).last_hidden_state
+    torch.testing.assert_close(found[ids != 0], expected[ids != 0], atol=1e-5, rtol=0)

@@ -34,3 +34,9 @@ def test_holm_by_hand_in_the_order_given() -> None:
     assert holm([0.03, 0.01, 0.04, 0.5]) == pytest.approx([0.09, 0.04, 0.09, 0.5])
     assert holm([0.6, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_holm_with_weights_by_hand() -> None:
+    # p / w: .1, .025: the second goes first, .02 · 1 / .8; then .02 · .2 / .2, which may not be below it.
+    assert holm([0.02, 0.02], [0.2, 0.8]) == pytest.approx([0.025, 0.025])
+    assert holm([0.03, 0.01, 0.04, 0.5], [2, 2, 2, 2]) == pytest.approx([0.09, 0.04, 0.09, 0.5])

@@ -54,6 +54,20 @@ def test_weights_are_those_for_raw_vectors_at_the_strength_with_the_lowest_fold_
     np.testing.assert_allclose(solved.logits(vectors)[:, 0], reference.decision_function(scaled), atol=1e-3)
 
 
+def test_logits_out_of_fold_are_those_of_a_head_that_did_not_see_the_row(
+    noisy: tuple[dict[str, np.ndarray], np.ndarray],
+) -> None:
+    """Against scikit-learn on each fold's teaching rows, at the strength that was chosen."""
+    readings, labels = noisy
+    vectors = readings["good"]
+    scaled = (vectors - vectors.mean(0)) / np.sqrt(((vectors - vectors.mean(0)) ** 2).sum(1).mean())
+    solved = solve_head(BINARY, {"good": vectors}, labels, folds_of(150))
+    for teach, held in folds_of(150):
+        model = LogisticRegression(C=1 / solved.precision[0], tol=1e-10, max_iter=10_000)
+        logits = model.fit(scaled[teach], labels[teach]).decision_function(scaled[held])
+        np.testing.assert_allclose(solved.out_of_fold[held, 0], logits, rtol=1e-3, atol=1e-3)
+
+
 def test_words_logits_out_of_fold_come_from_the_fold_that_did_not_see_the_row() -> None:
     """A word a row, labels without rhyme or reason: in sample, words know every label; out of fold, none."""
     rng = np.random.default_rng(1)
@@ -63,6 +77,7 @@ def test_words_logits_out_of_fold_come_from_the_fold_that_did_not_see_the_row() 
     assert solved.words is not None and solved.words_out_of_fold is not None
     assert (((words @ solved.words)[:, 0] > 0) == labels).all()
     np.testing.assert_array_equal(solved.words_out_of_fold, 0)
+    assert np.abs(solved.out_of_fold).max() > 0  # the vectors' part
 
 
 def test_vectors_and_words_are_solved_together() -> None:
@@ -93,3 +108,45 @@ def test_multilabel_outputs_are_independent() -> None:
     solved = solve_head(task, {"last": vectors}, labels, folds_of(80))
     assert ((solved.logits(vectors) > 0) == labels).mean() > 0.95
     assert abs(solved.weights[0, 1]) < 0.3 * solved.weights[0, 0]
+
+
+def test_a_row_of_weight_two_is_a_row_that_is_there_twice() -> None:
+    rng = np.random.default_rng(3)
+    vectors = np.tile(rng.normal(size=(30, 3)), (2, 1))  # so that centre and scale stay those of the repeated rows
+    encoded = (vectors[:, 0] + rng.normal(size=60) > 0).astype(np.int64)
+    folds = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
+    twice = np.r_[np.arange(60), np.arange(30)]
+    repeated = [(np.r_[np.arange(30), np.arange(60, 90)], np.arange(30, 60)),
+                (np.arange(30, 60), np.r_[np.arange(30), np.arange(60, 90)])]  # fmt: skip
+    weights = np.r_[np.full(30, 2.0), np.ones(30)]
+    weighted = solve_head(BINARY, {"last": vectors}, encoded, folds, row_weights=weights)
+    there = solve_head(BINARY, {"last": vectors[twice]}, encoded[twice], repeated)
+    np.testing.assert_allclose(weighted.logits(vectors), there.logits(vectors), atol=1e-5)
+    np.testing.assert_allclose(weighted.loss, there.loss, atol=1e-6)
+
+
+def made_prior(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, 40) vectors whose label is told by one direction, and that direction as (40, 1)."""
+    rng = np.random.default_rng(5)
+    labels, toward = np.arange(rows) % 2, np.eye(40)[:, :1]
+    return rng.normal(size=(rows, 40)) + 2.0 * (labels[:, None] - 0.5) * toward.T, labels, toward
+
+
+def test_few_labels_and_a_prior_that_points_right_beat_few_labels() -> None:
+    vectors, labels, toward = made_prior(412)
+    few = np.arange(12)
+    heads = [
+        solve_head(BINARY, {"last": vectors[few]}, labels[few], folds_of(12), prior=prior)
+        for prior in (None, {"last": toward})
+    ]
+    without, told = [((head.logits(vectors[12:])[:, 0] > 0) == labels[12:]).mean() for head in heads]
+    assert told > without + 0.05
+    assert heads[0].prior_scale == 0 < heads[1].prior_scale
+
+
+def test_a_prior_that_points_wrong_is_dropped() -> None:
+    vectors, labels, toward = made_prior(120)
+    plain = solve_head(BINARY, {"last": vectors}, labels, folds_of(120))
+    misled = solve_head(BINARY, {"last": vectors}, labels, folds_of(120), prior={"last": -toward})
+    assert misled.prior_scale == 0
+    np.testing.assert_allclose(misled.weights, plain.weights)

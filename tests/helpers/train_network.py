@@ -8,12 +8,16 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
+from nlptl._contracts_adapt import Term
+from nlptl._fitting_adapt import without_labels
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
 from nlptl.heads.linear import Linear
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.recipe import Encoder, Train
+from nlptl.registry import find, kinds
+from nlptl.train.adaptation import Adaptation
 from nlptl.train.loop import train
 from nlptl.tune.lora import Lora
 
@@ -21,6 +25,8 @@ TASKS = {
     "kind": Task("kind", Linear(), ("ham", "spam")),
     "topic": Task("topic", Linear(), ("gas", "love", "movie")),
 }
+
+TERMS = [kind for kind in kinds("adapt") if issubclass(find("adapt", kind), Term)]
 
 
 def make_network(encoder: Path) -> Network:
@@ -35,14 +41,14 @@ def make_network(encoder: Path) -> Network:
     return Network(backbone, heads)
 
 
-def make_examples(network: Network, rows: int = 60) -> Examples:
+def make_examples(network: Network, rows: int = 60, filler: str = "water") -> Examples:
     """Texts of unlike lengths; a third of the rows lacks the second task's label."""
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 2, rows)
     topics = rng.integers(-1, 3, rows)
     words = (("meeting report", "win cash prize"), ("gas", "love", "movie", "the"))
     texts = [
-        f"{words[0][kind]} {words[1][topic]} " + "water " * int(count)
+        f"{words[0][kind]} {words[1][topic]} " + f"{filler} " * int(count)
         for kind, topic, count in zip(kinds, topics, rng.integers(0, 12, rows), strict=True)
     ]
     tokens = tokenize(network.backbone, texts)
@@ -55,18 +61,32 @@ def make_examples(network: Network, rows: int = 60) -> Examples:
     )
 
 
+def make_adaptation(network: Network, kind: str, rows: int = 9) -> Adaptation:
+    """The term ``kind`` between the rows that teach and others of other words, without labels."""
+    term = find("adapt", kind)()
+    assert isinstance(term, Term)
+    target = without_labels(make_examples(network, rows=25, filler="movie"))
+    return Adaptation(network, [term], make_examples(network), target, rows=rows)
+
+
 def main(encoder: Path, output: Path) -> None:
-    """Train for 20 steps on as many processes as were launched; the main one writes what it learned."""
+    """Train for 20 steps under each balance and with each term of ``adapt``, on as many processes as were launched; the
+    main one writes what was learned, by ``<kind>/<parameter>``."""
     accelerator = Accelerator(cpu=True)
-    network = make_network(encoder)
-    examples = make_examples(network)
-    train(
-        network, examples, validation=None, settings=Train(epochs=4, batch_tokens=192, lr=1e-2, max_steps=20), seed=0,
-        folder=output.with_suffix(f".{accelerator.num_processes}"), fingerprint="", resume=False,
-        accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
-    )  # fmt: skip
+    learned = {}
+    for kind in [*kinds("balance"), *TERMS]:
+        network = make_network(encoder)
+        adaptation = make_adaptation(network, kind) if kind in TERMS else None
+        settings = Train(epochs=8, batch_tokens=192, accumulate=2, lr=1e-2, max_steps=20)
+        train(
+            network, make_examples(network), validation=None, settings=settings, seed=0,
+            folder=output.with_suffix(f".{accelerator.num_processes}") / kind, fingerprint="", resume=False,
+            accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
+            balance=None if adaptation else find("balance", kind)(), adaptation=adaptation,
+        )  # fmt: skip
+        whole = torch.nn.ModuleList([network] if adaptation is None else [network, adaptation.layers])
+        learned |= {f"{kind}/{name}": p.detach().clone() for name, p in whole.named_parameters() if p.requires_grad}
     if accelerator.is_main_process:
-        learned = {name: p.detach().clone() for name, p in network.named_parameters() if p.requires_grad}
         save_file(learned, output)
     accelerator.end_training()
 

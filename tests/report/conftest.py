@@ -25,6 +25,17 @@ def results() -> Results:
         leaks={"exact": 3, "near": 2, "dropped": 5}, rejected=1,
         encoder={"truncated": 0.25, "unknown": float("nan")},
         chosen=[{"seed": 0, "turn": "all", "task": "spam", "reading": "layers", "loss": 0.123456}],
+        multitask={
+            "solo": {"spam": {"accuracy": -0.02, "ci95": [-0.03, -0.01], "p_holm": 0.012, "worse": True, "solo": 0.91}},
+            "conflicts": {"tasks": ["spam", EVIL], "measured": 5, "cosines": [[1.0, -0.25], [-0.25, 1.0]]},
+        },
+        gate=[
+            {"seed": 0, "task": "spam", "domain": EVIL, "shipped": "label_shift", "trials": [
+                {"candidate": "label_shift", "incumbent": "solved", "rows": 613, "only_candidate": 14,
+                 "only_incumbent": 1, "p": 0.001, "p_holm": 0.0039, "promoted": True},
+            ]},
+            {"seed": 0, "task": "spam", "domain": "ann", "shipped": "solved", "trials": []},
+        ],
         matrix={"ann": {"bob": 0.9, EVIL: None}, "bob": {"ann": 0.7}},
     )  # fmt: skip
 

@@ -1,0 +1,166 @@
+"""Eight labels a class: solved heads, label descriptions as their prior, the contrastive rung, beside SetFit.
+
+Compared, on the same draws of labels and the same encoder: mean accuracy on fixed scored rows, and the seconds of
+training, models loaded and the encoding of scored rows excluded on both sides; ours include encoding the rows that
+teach and the labels' descriptions. SetFit runs at its defaults. Seconds are given as wall time and as processor time
+of the process, which other work on the machine does not stretch.
+
+Every cell (set, seed, system) is a line of `results/few_shot.jsonl`, written as it ends; cells that are there are not
+run again, so that the command can be stopped and started.
+
+    python benchmarks/few_shot.py DATA_FOLDER SYSTEM [SEEDS]     # SYSTEM: setfit, or one of ours (see SYSTEMS)
+    python benchmarks/few_shot.py table                          # what the cells say together
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from _sets import DESCRIPTIONS, NAMES, LabelledSet, load
+
+from nlptl._fitting_heads import embed_names
+from nlptl.contracts import Task
+from nlptl.encoder.backbone import Backbone, resolve_precision
+from nlptl.encoder.store import FeatureStore, encode
+from nlptl.heads import Linear
+from nlptl.heads._evidence import as_logits
+from nlptl.heads._names import directions, label_vectors
+from nlptl.heads._reading import CHOICES, parts
+from nlptl.heads._solved import solve_head
+from nlptl.recipe import Encoder
+from nlptl.transfer.folds import folds
+
+CELLS = Path(__file__).parent / "results" / "few_shot.jsonl"
+PER_CLASS = 8
+
+
+class Stopwatch:
+    """Wall and processor seconds of what runs within it."""
+
+    def __enter__(self) -> Stopwatch:
+        self.began = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self.began[0]
+        self.cpu_seconds = time.process_time() - self.began[1]
+
+
+def setfit(data: LabelledSet, teach: np.ndarray, seed: int) -> tuple[np.ndarray, Stopwatch]:
+    """Package `setfit` at its defaults but for the seed."""
+    from datasets import Dataset
+    from setfit import SetFitModel, Trainer, TrainingArguments
+
+    from nlptl.encoder.locate import locate
+
+    model = SetFitModel.from_pretrained(locate("default", None).path)
+    rows = Dataset.from_dict({"text": list(data.texts[teach]), "label": data.classes[teach].tolist()})
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(folder, seed=seed)
+        trainer = Trainer(model=model, args=arguments, train_dataset=rows, metric=lambda answers, truth: {})
+        with Stopwatch() as watch:
+            trainer.train()
+    return np.asarray(model.predict_proba(list(data.texts[data.scored]), as_numpy=True)), watch
+
+
+@cache
+def encoder() -> Backbone:
+    """The default encoder, frozen as the toolkit freezes it here."""
+    return Backbone.load(Encoder()).freeze(resolve_precision("auto", "cpu"))
+
+
+@cache
+def scored_vectors(name: str, texts: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The vectors of a set's scored rows, which are the same for every seed."""
+    return encode(encoder(), texts, readings=parts(CHOICES["auto"]), store=FeatureStore.of(encoder()))
+
+
+def solved(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None) -> tuple[np.ndarray, Stopwatch]:
+    """The solved head on the frozen encoder; ``called``: its prior mean is the labels' names or descriptions."""
+    names = {None: None, "names": NAMES, "descriptions": DESCRIPTIONS}[called]
+    head = Linear() if names is None else Linear(prior="label_names", names=names[data.name])
+    task = Task("label", head, data.labels)
+    test = scored_vectors(data.name, tuple(data.texts[data.scored]))
+    classes = data.classes[teach]
+    with Stopwatch() as watch:
+        found = encode(encoder(), list(data.texts[teach]), readings=parts(CHOICES["auto"]), store=None)
+        called_vectors = embed_names(encoder(), task, "auto")
+        prior = {reading: as_logits(directions(label_vectors(of)).T) for reading, of in called_vectors.items()}
+        folded = folds(labels=classes, domains=np.full(len(teach), "all", dtype=object), groups=np.arange(len(teach)),
+                       target_labels=len(teach), seed=seed)  # fmt: skip
+        vectors = {reading: side_by_side(found, reading) for reading in CHOICES["auto"]}
+        head_of = solve_head(task, vectors, classes, folded, prior=prior or None)
+    return task.probabilities(head_of.logits(side_by_side(test, head_of.reading))), watch
+
+
+def side_by_side(found: dict[str, np.ndarray], reading: str) -> np.ndarray:
+    return np.concatenate([found[part] for part in parts([reading])], axis=1)
+
+
+System = Callable[[LabelledSet, np.ndarray, int], tuple[np.ndarray, Stopwatch]]
+SYSTEMS: dict[str, System] = {
+    "setfit": setfit,
+    "solved": partial(solved, called=None),
+    "solved-names": partial(solved, called="names"),
+    "solved-descriptions": partial(solved, called="descriptions"),
+}
+
+
+def main(folder: str, system: str, seeds: str = "10") -> None:
+    """Run the cells of ``system`` that are missing."""
+    cells = read_cells()
+    sets = [load(name, Path(folder)) for name in DESCRIPTIONS]
+    for seed in range(int(seeds)):
+        for data in sets:
+            if (data.name, seed, system) in cells:
+                continue
+            teach = data.draw(seed, PER_CLASS)
+            probabilities, watch = SYSTEMS[system](data, teach, seed)
+            cell = {
+                "set": data.name, "seed": seed, "system": system, "labels": len(teach),
+                "accuracy": round(float((probabilities.argmax(1) == data.classes[data.scored]).mean()), 4),
+                "seconds": round(watch.seconds, 2), "cpu_seconds": round(watch.cpu_seconds, 2),
+            }  # fmt: skip
+            with CELLS.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(cell) + "\n")
+            print(json.dumps(cell), flush=True)
+
+
+def read_cells() -> dict[tuple[str, int, str], dict[str, float]]:
+    """The finished cells by (set, seed, system)."""
+    lines = CELLS.read_text(encoding="utf-8").splitlines() if CELLS.is_file() else []
+    return {(c["set"], c["seed"], c["system"]): c for c in map(json.loads, lines)}
+
+
+def table() -> None:
+    """Mean accuracy and processor seconds a set, over the seeds that every system has; each system against SetFit."""
+    cells = read_cells()
+    seeds = {name: {seed for _, seed, system in cells if system == name} for name in SYSTEMS}
+    done = [name for name in SYSTEMS if seeds[name]]
+    wanted = list(DESCRIPTIONS)
+    for first in done:
+        shared = [seed for seed in sorted(seeds[first])
+                  if all((name, seed, system) in cells for name in wanted for system in (first, "setfit"))]  # fmt: skip
+        every = [seed for seed in sorted(seeds[first]) if all((name, seed, first) in cells for name in wanted)]
+        accuracy = {name: np.mean([cells[name, seed, first]["accuracy"] for seed in every]) for name in wanted}
+        cpu = sum(np.mean([cells[name, seed, first]["cpu_seconds"] for seed in every]) for name in wanted)
+        print(first, f"{len(every)} seeds", {name: round(float(value), 3) for name, value in accuracy.items()},
+              f"mean {np.mean(list(accuracy.values())):.3f}, {cpu:.1f} processor seconds for all sets")  # fmt: skip
+        gains = [[cells[name, seed, first]["accuracy"] - cells[name, seed, "setfit"]["accuracy"] for name in wanted]
+                 for seed in shared]  # fmt: skip
+        if gains and first != "setfit":
+            print("   less SetFit on", len(shared), "shared seeds, by set", np.mean(gains, axis=0).round(3).tolist(),
+                  f"mean {np.mean(gains):+.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    table() if sys.argv[1:] == ["table"] else main(*sys.argv[1:])

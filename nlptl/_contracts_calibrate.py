@@ -1,0 +1,17 @@
+"""What a recipe may ask of probabilities and of decisions made from them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from nlptl.registry import Settings
+
+
+class Calibrate(Settings):
+    """Temperature, decision threshold and abstention of each domain, fitted on logits out of fold."""
+
+    temperature: bool = Field(True, description="Divide logits by the number that makes them honest.")
+    max_loss: float | None = Field(
+        None, gt=0, lt=1, description="Catch the positive label where at most this share of others is; none: likeliest."
+    )
+    abstain: float | None = Field(None, gt=0, lt=1, description="Give no answer that is less probable than this.")

@@ -1,0 +1,96 @@
+"""Candidate sources in order of what they would be worth to a target, without training or a label of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl._diagnosing_look import READING, Look
+from nlptl.contracts import Floats, Task
+from nlptl.diagnose._source_scores import source_scores
+from nlptl.errors import DataError
+from nlptl.heads._solved import solve_head
+from nlptl.heads._weighted import solve_weighted
+from nlptl.recipe import Recipe
+from nlptl.transfer.folds import folds
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("expected_accuracy", "expected_log_likelihood", "agreement", "score")
+
+
+class Ranking(Mapping[str, Any]):
+    """By target: its candidate sources, the best first. Plain values, ready for JSON."""
+
+    def __init__(self, ranked: Mapping[str, list[dict[str, Any]]]) -> None:
+        self._ranked = dict(ranked)
+
+    def __getitem__(self, target: str) -> list[dict[str, Any]]:
+        return self._ranked[target]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ranked)
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    def __repr__(self) -> str:
+        return "; ".join(f"{target} ← {', '.join(row['source'] for row in rows)}" for target, rows in self.items())
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("target", "source", *(name.replace("_", " ") for name in COLUMNS), box=None, pad_edge=False)
+        for target, rows in self.items():
+            for row in rows:
+                table.add_row(Text(target), Text(row["source"]), *(f"{row[name]:.3f}" for name in COLUMNS))
+        return table
+
+
+def rank_sources(recipe: Recipe) -> Ranking:
+    """Order the source domains of ``recipe`` for each target, from solved heads on stored vectors.
+
+    Raises:
+        DataError: fewer than two sources have rows of two labels, or no text of a target may be read.
+    """
+    look, reading = Look.at(recipe), READING[recipe.encoder.pool]
+    ranked = {}
+    for turn, target in look.targets():
+        taught, own = look.sides(turn, target, most=10**6)
+        labels = look.corpus.encoded[look.task.name][taught]
+        domains = look.corpus.domains[taught]
+        names = [str(name) for name in np.unique(domains) if len(np.unique(labels[domains == name])) > 1]
+        if len(names) < 2:
+            raise DataError(
+                f"{target!r} has {len(names)} source with rows of two labels; name more in transfer.source."
+            )
+        vectors = look.vectors(np.concatenate([taught, own]), reading)
+        groups = look.signatures.groups(taught, near=recipe.transfer.near)
+        solved = solve_head(
+            look.task, {reading: vectors.of(taught, reading)}, labels,
+            folds(labels=labels, domains=domains, groups=groups, target_labels=0, seed=recipe.seed),
+        )  # fmt: skip
+        masks = np.stack([domains == name for name in names])
+        answers = head_answers(look.task, solved, vectors.of(taught, reading), labels, masks, vectors.of(own, reading))
+        found = source_scores(answers, look.task.probabilities(solved.logits(vectors.of(own, reading))))
+        rows = [{"source": name} | {key: float(found[key][place]) for key in COLUMNS}
+                for place, name in enumerate(names)]  # fmt: skip
+        ranked[target] = sorted(rows, key=lambda row: -float(row["score"]))
+    return Ranking(ranked)
+
+
+def head_answers(
+    task: Task, like: Any, taught: Floats, labels: npt.NDArray[Any], masks: npt.NDArray[Any], vectors: Floats
+) -> Floats:
+    """(heads, rows, labels) probabilities on ``vectors`` of the heads that each of ``masks``' rows teach alone.
+
+    Args:
+        like: a solved head of the same reading, whose prior's strength they take.
+    """
+    heads: Sequence[Any] = solve_weighted(task, like, taught, labels, None, masks)
+    return np.stack([task.probabilities(head.logits(vectors)) for head in heads])

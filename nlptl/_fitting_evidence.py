@@ -1,0 +1,193 @@
+"""The evidence for each rung: what it answered where it was rehearsed.
+
+Every source domain in turn plays the target, with as many labels and unlabelled texts as the target has, and so do the
+target's own labels, fold by fold. The scored rows have no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_rungs import RUNGS, Situation, Table, climb, right
+from nlptl.contracts import Floats, Ints
+from nlptl.encoder.lexical import Lexical
+from nlptl.errors import DataError
+from nlptl.heads._solved import LinearWeights, Solved
+from nlptl.heads._temperature import fit_temperature
+from nlptl.recipe import Transfer
+from nlptl.transfer.draw import first_of_each, keyed
+from nlptl.transfer.folds import folds as make_folds
+from nlptl.transfer.plan import Turn
+
+MOST_PARTS = 5
+"""A rehearsing domain's rows are scored in at most so many parts, each of which is one more situation to solve."""
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What the rungs came to for one task of one target.
+
+    Attributes:
+        heads: by rung, of the real situation.
+        answers: by rung, (scored rows of the target, labels) probabilities.
+        right: by rung, (rows of evidence,) which of them it answered rightly.
+    """
+
+    heads: Mapping[str, LinearWeights]
+    answers: Mapping[str, Floats]
+    right: Mapping[str, npt.NDArray[np.bool_]]
+
+
+def climb_turn(
+    corpus: Corpus,
+    vectors: Vectors,
+    transfer: Transfer,
+    turn: Turn,
+    groups: Ints,
+    task: str,
+    like: Solved,
+    lexical: Lexical | None,
+    *,
+    seed: int,
+) -> dict[str, Climbed]:
+    """Every rung of ``task`` for every target of ``turn``.
+
+    Args:
+        groups: (teaching rows,) near-duplicate groups.
+        like: the turn's head, for reading, precisions and calibration; ``lexical`` the words beside it.
+    """
+    cast = _Cast.of(corpus, vectors, turn, groups, task, like, lexical)
+    rehearsals = list(cast.by_sources(transfer, seed))
+    own = {target: list(cast.by_own_labels(target, seed)) for target in turn.targets}
+    real = {target: cast.real(target) for target in turn.targets}
+    situations = [*rehearsals, *(each for target in turn.targets for each in own[target]), *real.values()]
+    heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
+
+    climbed = {}
+    for target, situation in real.items():
+        rungs = heads[id(situation)]
+        held = [*rehearsals, *own[target]]
+        climbed[target] = Climbed(
+            heads=rungs,
+            answers={
+                name: cast.table.task.probabilities(cast.table.logits(head, situation.scored))
+                for name, head in rungs.items()
+            },
+            right={name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs},
+        )
+    return climbed
+
+
+def _evidence(
+    table: Table, rung: str, held: Sequence[Situation], heads: Sequence[Mapping[str, LinearWeights]]
+) -> npt.NDArray[np.bool_]:
+    """(rows,) bool over all rehearsals; where the rung could not be made, the first one answers in its place."""
+    columns = [right(table, made.get(rung, made[RUNGS[0]]), each) for each, made in zip(held, heads, strict=True)]
+    return np.concatenate(columns) if columns else np.zeros(0, dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cast:
+    """The rows of a turn and who they belong to; arrays are by position in the table."""
+
+    table: Table
+    ids: npt.NDArray[np.object_]
+    domains: npt.NDArray[np.object_]
+    teaches: npt.NDArray[np.bool_]
+    unlabelled: npt.NDArray[np.bool_]
+    scored: npt.NDArray[np.bool_]
+    turn: Turn
+
+    @classmethod
+    def of(
+        cls,
+        corpus: Corpus,
+        vectors: Vectors,
+        turn: Turn,
+        groups: Ints,
+        task: str,
+        like: Solved,
+        lexical: Lexical | None,
+    ) -> _Cast:
+        taught = corpus.labelled(task, turn.teach)
+        scored = corpus.labelled(task, turn.score)
+        rows = np.unique(np.concatenate([taught, turn.unlabelled, scored]))
+        teaches = np.isin(rows, taught)
+        encoded = corpus.encoded[task][rows].copy()
+        encoded[~teaches] = np.nan if encoded.ndim == 2 else -1
+        group = -1 - np.arange(len(rows))
+        group[teaches] = groups[np.searchsorted(turn.teach, taught)]
+        table = Table(
+            task=corpus.tasks[task],
+            vectors=vectors.of(rows, like.reading),
+            words=None if lexical is None else lexical.transform(list(corpus.texts[rows])),
+            encoded=encoded,
+            groups=group,
+            temperature=fit_temperature(corpus.tasks[task], like.out_of_fold, corpus.encoded[task][taught]),
+        )
+        return cls(
+            table, corpus.ids[rows], corpus.domains[rows], teaches, np.isin(rows, turn.unlabelled),
+            np.isin(rows, scored), turn,
+        )  # fmt: skip
+
+    def real(self, target: str) -> Situation:
+        """The target as it is."""
+        here = self.domains == target
+        return Situation(
+            teach=_places(self.teaches & ~here),
+            shown=_places(self.teaches & here),
+            unlabelled=_places(self.unlabelled & here),
+            scored=_places(self.scored & here),
+        )
+
+    def by_sources(self, transfer: Transfer, seed: int) -> Iterator[Situation]:
+        """Each domain that only teaches in the part of a target. Its rows take turns in being scored, a part as large
+        as the targets' scored share of their rows each time, and lend their texts in between."""
+        sources = sorted(set(self.domains[self.teaches]) - set(self.turn.targets))
+        of_targets = np.isin(self.domains, self.turn.targets)
+        lent = (of_targets & self.unlabelled & ~self.teaches & ~self.scored).sum()
+        parts = min(MOST_PARTS, round((lent + self.scored.sum()) / self.scored.sum()))
+        for domain in sources if len(sources) > 1 else ():
+            rows = _places(self.teaches & (self.domains == domain))
+            order = keyed((str(row_id) for row_id in self.ids[rows]), seed=seed, purpose="rehearsal")
+            shows = self._shows(transfer, rows, order)
+            shown, rest = rows[shows], rows[~shows][np.argsort(order[~shows])]
+            for scored in np.array_split(rest, parts):
+                copies = np.isin(self.table.groups, self.table.groups[scored])
+                teach = _places(self.teaches & (self.domains != domain) & ~copies)
+                lends = np.setdiff1d(np.r_[rest, shown], scored) if parts > 1 else scored[:0]
+                if len(scored) and len(teach):
+                    yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
+
+    def _shows(self, transfer: Transfer, rows: Ints, order: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which of a source's ``rows`` it shows, as many as a target does; at most half of them."""
+        labels = self.table.encoded[rows]
+        asked = transfer.target_labels
+        if asked == "all" or labels.ndim == 2:
+            many = round(self.turn.labels_of_target / len(self.turn.targets))
+            return first_of_each(np.zeros(len(rows), dtype=np.int64), np.array([min(many, len(rows) // 2)]), order)
+        return first_of_each(labels, np.full(len(self.table.task.labels), asked), order)
+
+    def by_own_labels(self, target: str, seed: int) -> list[Situation]:
+        """The labels that ``target`` shows, each fold of them in the part of its scored rows."""
+        real = self.real(target)
+        if len(real.shown) < 2:
+            return []
+        labels, groups = self.table.encoded[real.shown], self.table.groups[real.shown]
+        try:
+            folds = make_folds(
+                labels=labels, domains=self.domains[real.shown], groups=groups, target_labels=len(labels), seed=seed
+            )
+        except DataError:
+            return []
+        return [Situation(real.teach, real.shown[teach], real.unlabelled, real.shown[held]) for teach, held in folds]
+
+
+def _places(mask: npt.NDArray[np.bool_]) -> Ints:
+    return np.flatnonzero(mask).astype(np.int64)

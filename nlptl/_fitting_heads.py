@@ -1,0 +1,88 @@
+"""Heads that are solved on stored vectors: what each may look at."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nlptl.contracts import Floats, Ints, Task
+from nlptl.encoder.backbone import Backbone
+from nlptl.encoder.store import encode
+from nlptl.heads._evidence import ClosedForm, Evidence, Folds, Names, as_logits
+from nlptl.heads._names import cosine_answers, directions, label_vectors
+from nlptl.heads._reading import CHOICES, parts
+
+if TYPE_CHECKING:
+    from nlptl._fitting_setting import Setting
+
+
+log = logging.getLogger("nlptl")
+
+CALIBRATING = 2000
+"""At most so many unlabelled texts, evenly spaced, are read by heads that calibrate on them."""
+
+
+def calibrating(unlabelled: Ints) -> Ints:
+    """Those of a turn's unlabelled rows that heads read."""
+    return unlabelled[:: max(1, -(-len(unlabelled) // CALIBRATING))]
+
+
+def plain_cosines(setting: Setting, name: str, rows: Ints) -> dict[str, Floats]:
+    """Baseline ``cosine`` of a task whose labels are called something: nothing for others."""
+    task = setting.corpus.tasks[name]
+    names = embed_names(setting.backbone, task, "last")
+    if not names:
+        return {}
+    return {"cosine": cosine_answers(setting.vectors.of(rows, "last"), label_vectors(names["last"]))}
+
+
+def embed_names(backbone: Backbone, task: Task, pool: str) -> Names:
+    """The vectors of what the labels of ``task`` are called, by reading; nothing where its head does not ask."""
+    phrasings = task.head.phrasings(task.labels)
+    if not phrasings:
+        return {}
+    readings = CHOICES[pool]
+    found = encode(
+        backbone, [text for label in phrasings for text in label], None, readings=parts(readings), store=None
+    )
+    ends = np.cumsum([len(label) for label in phrasings])[:-1]
+    return {
+        reading: tuple(np.split(np.concatenate([found[part] for part in parts([reading])], axis=1), ends))
+        for reading in readings
+    }
+
+
+def names_prior(setting: Setting, task: Task) -> dict[str, Floats] | None:
+    """By reading, the (width, outputs) directions of what the labels are called, where the head takes them for its
+    prior mean."""
+    names = embed_names(setting.backbone, task, setting.recipe.encoder.pool)
+    return {reading: as_logits(directions(label_vectors(of)).T) for reading, of in names.items()} or None
+
+
+def solve_closed_form(setting: Setting, name: str, rows: Ints, folds: Folds, unlabelled: Ints) -> ClosedForm:
+    """The head of task ``name``, taught by ``rows``."""
+    corpus, pool = setting.corpus, setting.recipe.encoder.pool
+    task = corpus.tasks[name]
+
+    if task.head.reads_unlabelled and not len(unlabelled):
+        log.warning(
+            "task %s: no unlabelled text to calibrate the labels' names on, so a label may win by its wording; lower "
+            "transfer.hold_out, or set transfer.transductive: true",
+            name,
+        )
+
+    def vectors(of: Ints) -> dict[str, Floats]:
+        return {reading: setting.vectors.of(of, reading) for reading in CHOICES[pool]}
+
+    return task.head.solve(
+        Evidence(
+            task=task,
+            readings=vectors(rows),
+            encoded=corpus.encoded[name][rows],
+            folds=folds,
+            unlabelled=vectors(calibrating(unlabelled)) if task.head.reads_unlabelled else {},
+            names=embed_names(setting.backbone, task, pool),
+        )
+    )

@@ -1,0 +1,55 @@
+"""What all turns of a run share, and the heads that a turn's training starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from accelerate import Accelerator
+
+from nlptl._fitting_clock import Clock
+from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_folder import RunFolder
+from nlptl._fitting_weigh import Weighed
+from nlptl.contracts import Floats, Ints
+from nlptl.encoder.backbone import Backbone
+from nlptl.heads._evidence import ClosedForm
+from nlptl.heads._solved import Folds, Solved
+from nlptl.recipe import Recipe
+from nlptl.saved import Model
+from nlptl.transfer.plan import Turn
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all turns of a run share."""
+
+    recipe: Recipe
+    corpus: Corpus
+    vectors: Vectors
+    backbone: Backbone
+    accelerator: Accelerator
+    precision: str
+    folder: RunFolder
+    fingerprint: str
+    resume: bool
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class SolvedTurn:
+    """The rung below: heads solved on the frozen encoder. By task; ``heads`` are linear, ``closed`` the rest."""
+
+    folds: Mapping[str, Folds]
+    heads: Mapping[str, Solved]
+    model: Model
+    weights: Mapping[str, Floats] = field(default_factory=dict)
+    """By task: (rows that teach it,) how much each counts; tasks are absent where all count the same."""
+    closed: Mapping[str, ClosedForm] = field(default_factory=dict)
+    weighed: Mapping[str, Weighed] = field(default_factory=dict)
+    """By task, how the sources were weighed; empty where all weigh the same."""
+
+
+def teaching(corpus: Corpus, turn: Turn) -> dict[str, Ints]:
+    """By task, the rows that teach it."""
+    return {name: corpus.labelled(name, turn.teach) for name in corpus.tasks}

@@ -1,0 +1,87 @@
+"""Rules of the section ``transfer``: who teaches, what may be asked of a target, and what that needs elsewhere."""
+
+from typing import Any
+
+from nlptl._recipe_rules_labels import Problems, sources
+
+
+def someone_teaches(transfer: Any, heads: Any) -> Problems:
+    """Whether rows remain that teach, as far as the patterns tell, where some head must be taught."""
+    if not any(head.needs_labels for head in heads.values()):
+        return
+    source, target = _names(transfer.source), _names(transfer.target)
+    all_served = "*" in target or source <= target
+    everything_scored = transfer.hold_out == 1 and transfer.target_labels != 0
+    if transfer.protocol == "leave_one_out":
+        return
+    if transfer.target_labels == 0 and all_served:
+        yield (
+            ("transfer", "target_labels"),
+            "0 hides the labels of every target, and every source is a target too: nobody teaches. Name the target, "
+            "such as transfer.target: [kitchen-l], or set transfer.protocol: leave_one_out.",
+        )
+    elif everything_scored and all_served:
+        yield (
+            ("transfer", "hold_out"),
+            "1 scores every row of every target, and every source is a target too: nobody teaches. Lower it, name the "
+            "target, or set transfer.protocol: leave_one_out.",
+        )
+
+
+def labels_to_take(transfer: Any) -> Problems:
+    """Whether a target has unscored rows whose labels may be asked for."""
+    if transfer.hold_out == 1 and isinstance(transfer.target_labels, int) and transfer.target_labels > 0:
+        yield (
+            ("transfer", "target_labels"),
+            f"{transfer.target_labels} labels a class cannot be taken from a target whose rows are all scored "
+            "(transfer.hold_out: 1). Set transfer.target_labels: 0 or lower transfer.hold_out.",
+        )
+
+
+def time_order(data: Any, transfer: Any) -> Problems:
+    """Whether rows that are to be ordered by time have one."""
+    if transfer.order == "time":
+        for path, source in sources(data):
+            if source.time is None:
+                yield (*path, "time"), "is missing, and transfer.order: time needs it; name the column of the time."
+
+
+def groups_stay_apart(transfer: Any) -> Problems:
+    """Whether no domain is in two groups."""
+    members = [name for group in transfer.apart for name in group]
+    for name in sorted({name for name in members if members.count(name) > 1}):
+        yield ("transfer", "apart"), f"{name!r} is in two groups; keep it in one."
+
+
+def sources_are_weighed(transfer: Any, tune: Any, heads: Any) -> Problems:
+    """Whether weights of sources have texts to be told by, and heads to act upon."""
+    if transfer.weigh == "equal":
+        return
+    if transfer.hold_out == 1 and not transfer.transductive:
+        yield (
+            ("transfer", "weigh"),
+            f"{transfer.weigh} reads the target's unlabelled texts, and transfer.hold_out: 1 leaves none. Lower it, or "
+            "set transfer.transductive: true.",
+        )
+    if transfer.choose is not None:
+        yield ("transfer", "weigh"), f"{transfer.weigh} and transfer.choose cannot be asked together; keep one."
+    if tune.learns or any(head.kind != "linear" for head in heads.values()):
+        yield ("transfer", "weigh"), f"{transfer.weigh} acts on solved heads only: tune.kind frozen, heads linear."
+
+
+def rungs_are_solved(transfer: Any, tune: Any, heads: Any) -> Problems:
+    """Whether all that ``choose`` compares is solved."""
+    if transfer.choose is None:
+        return
+    if tune.learns:
+        yield (
+            ("transfer", "choose"),
+            f"auto compares solved heads, and tune.kind: {tune.kind} trains. Set tune: frozen.",
+        )
+    for task, head in heads.items():
+        if head.kind != "linear":
+            yield ("heads", task, "kind"), f"transfer.choose: auto compares solved heads, and {head.kind} is none."
+
+
+def _names(names: str | tuple[str, ...]) -> set[str]:
+    return {names} if isinstance(names, str) else set(names)

@@ -1,0 +1,103 @@
+"""Which texts are unlike anything seen? Distances in the store, and energy on the head's logits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from nlptl._contracts_diagnose import Diagnosis, View
+from nlptl.contracts import Floats, Ints
+
+Array = npt.NDArray[np.float64]
+
+
+class Anomaly(Diagnosis):
+    """Scores of the target's texts against the sources': Mahalanobis, nearest neighbours, energy, maximum softmax."""
+
+    kind: Literal["anomaly"] = "anomaly"
+    k: int = Field(10, gt=0, description="The neighbour whose distance counts.")
+
+    def measure(self, view: View) -> dict[str, Any]:
+        """By score, the target's rows' values: higher is stranger. Of ``energy`` and ``max_softmax`` only where labels
+        of the sources are shown.
+        """
+        sources, target = view.sides()
+        [seen], [asked] = sources.need("features"), target.need("features")
+        if sources.labels is None or len(np.unique(sources.labels[sources.labels >= 0])) < 2:
+            return {"knn": knn_distance(seen, asked, k=self.k).tolist()}
+        known = sources.labelled()
+        features, labels = known.need("features", "labels")
+        logits = head_logits(features, labels, asked, known.groups)
+        return {
+            "knn": knn_distance(seen, asked, k=self.k).tolist(),
+            "mahalanobis": mahalanobis(features, labels, asked).tolist(),
+            "energy": energy(logits).tolist(),
+            "max_softmax": max_softmax(logits).tolist(),
+        }
+
+
+def mahalanobis(features: Floats, labels: Ints, asked: Floats) -> Array:
+    """(m,) squared distance to the nearest class mean (Lee et al. 2018, "A Simple Unified Framework for Detecting
+    Out-of-Distribution Samples", eq. 2): min_c (x − μ_c)ᵀ Σ⁻¹ (x − μ_c).
+
+    Σ is the covariance within classes, shrunk as Ledoit & Wolf (2004) do, so that few rows suffice.
+
+    Args:
+        features: (n, width) seen; ``labels`` (n,) of theirs.
+        asked: (m, width).
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    features, asked = np.asarray(features, np.float64), np.asarray(asked, np.float64)
+    classes, places = np.unique(labels, return_inverse=True)
+    means = np.stack([features[places == place].mean(axis=0) for place in range(len(classes))])
+    covariance, _ = ledoit_wolf(features - means[places], assume_centered=True)
+    root = np.linalg.cholesky(np.linalg.inv(covariance + 1e-9 * np.trace(covariance) * np.eye(len(covariance))))
+    white, centres = asked @ root, means @ root
+    squares = (white**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1) - 2 * white @ centres.T
+    return np.asarray(np.maximum(squares, 0).min(axis=1))
+
+
+def knn_distance(features: Floats, asked: Floats, *, k: int = 10) -> Array:
+    """(m,) distance to the ``k``-th nearest seen vector, all of length 1 (Sun et al. 2022, "Out-of-Distribution
+    Detection with Deep Nearest Neighbors", eq. 4). ``features`` is (n, width), ``asked`` (m, width).
+    """
+    seen, new = (_unit(np.asarray(rows, np.float64)) for rows in (features, asked))
+    k = min(k, len(seen))
+    nearest = [np.partition(block @ seen.T, len(seen) - k, axis=1)[:, len(seen) - k] for block in _blocks(new)]
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * np.concatenate(nearest), 0)))
+
+
+def energy(logits: Floats) -> Array:
+    """(m,) −log Σ_y exp z_y of (m, labels) logits (Liu et al. 2020, "Energy-based Out-of-distribution Detection")."""
+    from scipy.special import logsumexp
+
+    return np.asarray(-logsumexp(np.asarray(logits, np.float64), axis=1))
+
+
+def max_softmax(logits: Floats) -> Array:
+    """(m,) 1 − the largest probability (Hendrycks & Gimpel 2017): the score that others must beat."""
+    from scipy.special import softmax
+
+    return np.asarray(1 - softmax(np.asarray(logits, np.float64), axis=1).max(axis=1))
+
+
+def head_logits(features: Floats, labels: Ints, asked: Floats, groups: Ints | None = None) -> Array:
+    """(m, labels) logits of the head solved on ``features``; a binary head's one logit z stands as 0 and z."""
+    from nlptl.diagnose.probe import as_task, parts
+    from nlptl.heads._solved import solve_head
+
+    task, classes = as_task(labels)
+    logits = solve_head(task, {"": features}, classes, parts(classes, groups, 3, 0)).logits(asked)
+    return np.asarray(np.hstack([np.zeros_like(logits), logits]) if task.link == "sigmoid" else logits)
+
+
+def _unit(rows: Array) -> Array:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+
+
+def _blocks(rows: Array) -> list[Array]:
+    return [rows[start : start + 1024] for start in range(0, len(rows), 1024)]

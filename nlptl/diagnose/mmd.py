@@ -1,0 +1,40 @@
+"""Are two sets of texts from one distribution? Maximum mean discrepancy with a permutation test."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from nlptl._contracts_diagnose import Diagnosis, View
+from nlptl.contracts import Floats
+from nlptl.diagnose._kernel import gaussian, mmd_squared, p_value, permuted
+
+
+class Mmd(Diagnosis):
+    """Maximum mean discrepancy between sources and target, with the p value of a permutation test."""
+
+    kind: Literal["mmd"] = "mmd"
+    permutations: int = Field(999, gt=0, description="Shuffles behind the p value.")
+    seed: int = Field(0, ge=0, description="Of the shuffles.")
+
+    def measure(self, view: View) -> dict[str, Any]:
+        """``score``: the squared discrepancy, lower is nearer; ``p``: that of no difference."""
+        sources, target = view.sides()
+        squared, p = mmd(
+            *sources.need("features"), *target.need("features"), permutations=self.permutations, seed=self.seed
+        )
+        return {"score": squared, "p": p}
+
+
+def mmd(source: Floats, target: Floats, *, permutations: int = 999, seed: int = 0) -> tuple[float, float]:
+    """(MMD², p) of (n, width) and (m, width) vectors: Gretton et al. 2012, "A Kernel Two-Sample Test", with a Gaussian
+    kernel as wide as the median squared distance. Without the terms of a row with itself, MMD² may be below 0.
+    """
+    rows = np.concatenate([source, target])
+    here = np.arange(len(rows)) >= len(source)
+    alike = np.zeros(len(rows), dtype=np.int64)
+    members = permuted(here, alike, draws=permutations, rng=np.random.default_rng(seed))
+    found = mmd_squared(gaussian(rows), members, alike)
+    return float(found[0]), p_value(found)

@@ -1,0 +1,100 @@
+"""Covariate, label or concept shift? Each with its corrected p value, in words, and what helps against it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from nlptl._contracts_diagnose import Diagnosis, View
+from nlptl.contracts import UNLABELLED
+from nlptl.diagnose._source_head import SourceHead
+from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test
+from nlptl.diagnose.covariate_shift import covariate_test
+from nlptl.diagnose.label_shift import label_test
+from nlptl.evaluate.compare import holm
+
+WEIGHTS = {"covariate": 0.2, "label": 0.2, "concept": 0.6}
+"""Shares of ``alpha`` that the tests begin with: a few labels of the target tell less than hundreds of texts."""
+
+MEANS = {
+    "covariate": "covariate shift (its texts are others)",
+    "label": "label shift (labels come in other shares)",
+    "concept": "concept shift (texts alike have other labels)",
+}
+REMEDIES = {
+    "covariate": ("adapt: [{kind: coral}]", "adapt: [{kind: importance}]"),
+    "label": ("adapt: [{kind: label_shift}]",),
+    "concept": ("per: domain in the head, with transfer.target_labels above 0",),
+}
+UNTOLD = "cannot be known: texts differ, and only labels of the target drawn at random tell label shares from that"
+
+
+class Shift(Diagnosis):
+    """Which shifts there are between sources and target, how sure that is, and the remedies that fit."""
+
+    kind: Literal["shift"] = "shift"
+    alpha: float = Field(0.05, gt=0, lt=1, description="Chance of calling any shift where there is none.")
+    fair_labels: bool = Field(True, description="The target's labels are a fair draw of its rows, not k a class.")
+    draws: int = Field(999, ge=99, description="Shuffles and label draws behind each p value.")
+    seed: int = Field(0, ge=0, description="Of folds, shuffles and draws.")
+
+    def measure(self, view: View) -> dict[str, Any]:
+        """``p`` (by shift, corrected; None: cannot be known), ``found``, ``remedies``, ``words``, and ``accuracy``."""
+        shown = view.sides()[1].labels
+        labelled = shown is not None and bool(np.any(shown != UNLABELLED))
+        head = SourceHead.of(view, seed=self.seed)
+        raw, unknown = self._tests(head, labelled)
+        corrected = dict(zip(raw, holm(list(raw.values()), [WEIGHTS[name] for name in raw]), strict=True))
+        found = [name for name in MEANS if corrected.get(name, 1.0) <= self.alpha]
+        return {
+            "p": {name: corrected.get(name) for name in MEANS},
+            "unknown": unknown,
+            "found": found,
+            "remedies": [remedy for name in found for remedy in REMEDIES[name]],
+            "words": in_words(str(view.target), corrected, unknown, found),
+            "accuracy": accuracies(head),
+        }
+
+    def _tests(self, head: SourceHead, labelled: bool) -> tuple[dict[str, float], dict[str, str]]:
+        """(p values, reasons) of the tests that can and cannot be made."""
+        unknown = {}
+        raw = {"covariate": covariate_test(head, self.draws, self.seed)["p"]}
+        alike = raw["covariate"] > DIFFERENT
+        concept = concept_test(head, self.draws, self.seed, alike=alike) if labelled else None
+        shares = label_test(head, self.draws, self.seed)["p"]
+        if alike:
+            raw["label"] = shares
+        elif concept is not None and self.fair_labels:
+            raw["label"] = max(shares, concept["intercept_p"])  # other texts alone may move the answers, not the odds
+        else:
+            unknown["label"] = UNTOLD
+        if concept is None:
+            unknown["concept"] = UNKNOWN
+        else:
+            raw["concept"] = concept["p"]
+        return raw, unknown
+
+
+def accuracies(head: SourceHead) -> dict[str, float | int | None]:
+    """The sources' head on the sources' held-out rows, and on those of the target that have a label."""
+    right = head.probabilities.argmax(axis=1) == head.labels
+    shown = head.here & (head.labels != UNLABELLED)
+    return {
+        "sources": float(right[~head.here].mean()),
+        "target": float(right[shown].mean()) if shown.any() else None,
+        "target_rows": int(shown.sum()),
+    }
+
+
+def in_words(target: str, p: dict[str, float], unknown: dict[str, str], found: list[str]) -> str:
+    """The verdict as sentences."""
+    if found:
+        listed = " and ".join(f"{MEANS[name]}, p = {p[name]:.3f}" for name in found)
+        said = f"{target}: {listed}."
+    else:
+        said = f"{target}: no sign of shift (smallest corrected p = {min(p.values()):.2f})."
+    reasons = "".join(f" {name.capitalize()} shift {reason}." for name, reason in unknown.items())
+    remedies = [remedy for name in found for remedy in REMEDIES[name]]
+    return said + reasons + (f" What fits: {'; '.join(remedies)}." if remedies else "")

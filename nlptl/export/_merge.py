@@ -1,0 +1,30 @@
+"""A network whose adapter is merged into the encoder's weights."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from nlptl.errors import ModelError
+from nlptl.model import Network
+from nlptl.saved import Model
+
+
+def merged(model: Model, kind: str) -> Network:
+    """A copy of the model's network in float32 on the CPU, its adapter merged: W + s B A in place of W.
+
+    Raises:
+        ModelError: each domain has an adapter of its own, so that there is no one encoder.
+    """
+    if model.shelf is not None:
+        raise ModelError(
+            f"each domain of this model has an adapter of its own, so there is no one encoder to export to {kind}; "
+            "export to adapter, which writes each domain's."
+        )
+    network = deepcopy(model.network).cpu().float()
+    body = network.backbone.body
+    if hasattr(body, "peft_config"):
+        from peft import PeftModel
+
+        assert isinstance(body, PeftModel)
+        network.backbone.body = body.merge_and_unload()
+    return network.eval().requires_grad_(False)

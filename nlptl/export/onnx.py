@@ -1,0 +1,95 @@
+"""An ONNX graph from token ids to logits, and its int8 form, for ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from nlptl.contracts import Export
+from nlptl.errors import ModelError
+
+if TYPE_CHECKING:
+    from nlptl.saved import Model
+
+
+class Onnx(Export):
+    """An ONNX graph from token ids to the heads' logits, the words beside it; needs the extra ``onnx``.
+
+    int8 is ONNX Runtime's dynamic quantisation: weights a channel, activations as they come.
+    """
+
+    kind: Literal["onnx"] = "onnx"
+    int8: bool = Field(False, description="Quantise matrix products to eight bits.")
+
+    def write(self, model: Model, folder: Path) -> None:
+        """Write ``model.onnx``, the tokenizer, the words and ``model.json``, all that answering needs.
+
+        Raises:
+            ModelError: the extra is not installed, the graph does not answer as the model does, or the model is of a
+                kind that one graph cannot hold (an adapter or a head a domain, texts in chunks).
+        """
+        from safetensors.torch import save_file
+
+        from nlptl.export._graph import write_graph
+        from nlptl.export._merge import merged
+
+        _installed()
+        backbone = model.network.backbone
+        if backbone.settings.long == "chunks":
+            raise ModelError(
+                "this model averages several pieces of a long text (encoder.long: chunks), which one graph does not; "
+                "train with encoder.long: head or head_tail to export to onnx."
+            )
+        if model.calibrations:
+            raise ModelError(
+                "this model's answers are calibrated, which an ONNX graph does not hold; export to merged."
+            )
+        if model.domain_heads:
+            raise ModelError(
+                "domains of this model have heads of their own, which an ONNX graph does not hold; export it to merged."
+            )
+        pairs = model.columns.get("text_pair") is not None
+        network = merged(model, self.kind)
+        write_graph(network, folder / "model.onnx", int8=self.int8, pairs=pairs)
+        backbone.tokenizer.save_pretrained(str(folder / "tokenizer"))
+        if model.words is not None:
+            import torch
+
+            model.words.lexical.save(folder / "lexical.json")
+            save_file(
+                {task: torch.from_numpy(weights) for task, weights in model.words.weights.items()},
+                folder / "words.safetensors",
+            )
+        described: dict[str, Any] = {
+            "format": 1,
+            "export": self.kind,
+            "int8": self.int8,
+            "encoder": backbone.settings.model_dump(mode="json") | {"prompt": backbone.prompt},
+            "base": backbone.base_identity,
+            "positions": backbone.positions,
+            "columns": model.columns,
+            "tasks": {
+                name: {"head": task.head.model_dump(mode="json"), "labels": list(task.labels)}
+                for name, task in model.tasks.items()
+            },
+        }
+        (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
+
+    def load(self, folder: Path) -> Model:
+        """The exported model, ready to answer."""
+        from nlptl.export._served import load_onnx
+
+        _installed()
+        return load_onnx(folder)
+
+
+def _installed() -> None:
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ModelError(f"ONNX needs the extra onnx ({error}); install it with: pip install 'nlptl[onnx]'") from error
+    del onnx

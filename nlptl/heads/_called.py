@@ -1,0 +1,33 @@
+"""What labels are called: the setting that zero-shot heads and name priors share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from nlptl.errors import RecipeError, nearest
+
+Phrasings: TypeAlias = Annotated[
+    dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] | None,
+    Field(description="By label, names or short descriptions; none: the labels themselves, _ and - as spaces."),
+]
+
+
+def phrasings_of(labels: Sequence[str], names: Mapping[str, tuple[str, ...]] | None) -> tuple[tuple[str, ...], ...]:
+    """What each of ``labels`` is called, in their order.
+
+    Raises:
+        RecipeError: ``names`` lacks a label, or names what is none.
+    """
+    if names is None:
+        return tuple((re.sub(r"[_-]+", " ", label).strip() or label,) for label in labels)
+    for name in names:
+        if name not in labels:
+            raise RecipeError(f"names: {name!r} is no label{nearest(name, labels) or '.'} Labels: {', '.join(labels)}.")
+    missing = [label for label in labels if label not in names]
+    if missing:
+        raise RecipeError(f"names: label {missing[0]!r} has no name or description; write it beside the others.")
+    return tuple(names[label] for label in labels)

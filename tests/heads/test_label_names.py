@@ -1,0 +1,80 @@
+"""The zero-shot head: what labels are called, and runs in which no label teaches, or none exists."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import nlptl
+from nlptl.errors import RecipeError
+from nlptl.heads import LabelNames
+
+TEXTS = ["free cash prize", "win a prize now", "click to win cash", "the gas contract", "report on the meeting",
+         "the meeting is on", "cash prize for you", "find the report", "a good movie", "free prize click"]  # fmt: skip
+
+
+def test_names_are_the_labels_words_where_none_are_given() -> None:
+    assert LabelNames().phrasings(("hate_speech", "Sci/Tech", "call-back")) == (
+        ("hate speech",), ("Sci/Tech",), ("call back",),
+    )  # fmt: skip
+
+
+def test_named_labels_are_the_label_set() -> None:
+    head = LabelNames(names={"ham": ["a mail"], "spam": ["an offer", "a prize"]})
+    assert head.labels == ("ham", "spam")
+    assert head.phrasings(("spam", "ham")) == (("an offer", "a prize"), ("a mail",))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(("ham", "spam", "news"), "'news' has no name"), (("ham", "Spam"), "'spam' is no label; did you mean 'Spam'")],
+)
+def test_a_label_without_a_name_and_a_name_without_a_label_are_told(labels: tuple[str, ...], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        LabelNames(names={"ham": ["a mail"], "spam": ["an offer"]}).phrasings(labels)
+
+
+def recipe(tiny_encoder: Path, table: pd.DataFrame, **sections: Any) -> nlptl.Recipe:
+    return nlptl.Recipe(
+        data={"kind": "frame", "table": table},
+        transfer={"target_labels": 0, **sections.get("transfer", {})},
+        encoder={"model": str(tiny_encoder), "max_length": 24},
+        heads={"spam": {"kind": "label_names", "names": {"ham": ["the meeting report"], "spam": ["win a cash prize"]},
+                        **sections.get("head", {})}},
+        evaluate={"bootstrap": 100},
+    )  # fmt: skip
+
+
+def test_names_and_texts_alone_are_enough(tiny_encoder: Path, tmp_path: Path) -> None:
+    """No column of labels at all: nothing teaches, nothing is scored, and there is a model that answers."""
+    run = nlptl.fit(recipe(tiny_encoder, pd.DataFrame({"text": TEXTS})), out=tmp_path / "run")
+    assert "nothing could be scored" in repr(run.results)
+    assert (tmp_path / "run" / "report.html").stat().st_size > 1000
+    loaded = nlptl.load(tmp_path / "run").predict(TEXTS)
+    assert list(loaded["spam"]) == list(run.predict(TEXTS)["spam"])
+    assert set(loaded["spam"]) == {"ham", "spam"}
+
+
+def test_labels_are_only_scored_by(tiny_encoder: Path, tmp_path: Path) -> None:
+    labels = ["spam", "spam", "spam", "ham", "ham", "ham", "spam", "ham", "ham", "spam"]
+    table = pd.DataFrame({"text": [f"{t} {n}" for n in range(4) for t in TEXTS], "spam": labels * 4})
+    turned = table.assign(spam=["ham" if label == "spam" else "spam" for label in table["spam"]])
+    runs = [nlptl.fit(recipe(tiny_encoder, data, transfer={"hold_out": 0.5}), out=tmp_path / str(place))
+            for place, data in enumerate((table, turned))]  # fmt: skip
+    answers = [run.predict(TEXTS) for run in runs]
+    pd.testing.assert_frame_equal(answers[0], answers[1])
+    task = runs[0].results["tasks"]["spam"]
+    assert set(task["baselines"]) == {"cosine"}
+    assert task["overall"]["accuracy"] == pytest.approx(1 - runs[1].results["tasks"]["spam"]["overall"]["accuracy"])
+    assert "cosine" in repr(runs[0].results)
+    assert runs[0].results["chosen"][0]["calibrated on"] == 20
+
+
+def test_it_says_where_there_is_nothing_to_calibrate_on(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.DataFrame({"text": TEXTS, "spam": ["spam", "ham"] * 5})
+    with caplog.at_level("WARNING", logger="nlptl"):
+        nlptl.fit(recipe(tiny_encoder, table, transfer={"hold_out": 1}), out=tmp_path / "run")
+    assert "no unlabelled text to calibrate" in caplog.text

@@ -1,0 +1,109 @@
+"""What a recipe's diagnosis reads, and how it is shown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_mail import mail
+
+import nlptl
+from nlptl._diagnosing_look import Look
+from nlptl.cli import main
+from nlptl.diagnosing import diagnose
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Four people's mail; that of dee, whose name is <i>dee, is of other things."""
+    table = mail(rows=60)
+    table.loc[table["user"] == "dee", "text"] = [f"water oil part {n} down {n * n}" for n in range(60)]
+    table["user"] = table["user"].replace("dee", "<i>dee")
+    path = tmp_path_factory.mktemp("data") / "mail.parquet"
+    table.to_parquet(path)
+    return {
+        "data": {"kind": "parquet", "path": str(path), "domain": "user"},
+        "transfer": {
+            "source": ["ann", "bob"],
+            "target": ["<i>dee", "cy"],
+            "target_labels": 0,
+            "hold_out": 0.3,
+            "near": 1.0,
+        },
+        "encoder": {"model": str(tiny_encoder), "max_length": 24},
+        "heads": {"spam": {"kind": "linear", "column": "label"}},
+    }
+
+
+def test_every_target_is_told_of(settings: dict[str, Any]) -> None:
+    found = nlptl.Recipe(**settings).diagnose()
+    assert list(found) == ["<i>dee", "cy"]
+    assert found["<i>dee"]["shift"]["found"] == ["covariate"] and found["cy"]["shift"]["found"] == []
+    assert found["<i>dee"]["proxy_a"]["score"] > found["cy"]["proxy_a"]["score"]
+    assert "cannot be known" in found["cy"]["shift"]["words"] and "skipped" in found["cy"]["otdd"]
+    json.dumps(dict(found))
+    assert "<td>&lt;i&gt;dee</td>" in found._repr_html_() and "<i>dee" not in found._repr_html_()
+    assert "no sign of shift" in repr(found)
+
+
+def test_scored_rows_and_hidden_labels_are_not_looked_at(settings: dict[str, Any]) -> None:
+    look = Look.at(nlptl.Recipe(**settings))
+    [(turn, target), _] = look.targets()
+    view = look.view(turn, target)
+    [texts, labels, domain] = view.need("texts", "labels", "domain")
+    scored = set(look.corpus.texts[turn.score])
+    own = domain == target
+    assert own.sum() > 10 and not scored & set(texts[own])
+    assert (labels[own] == -1).all() and (labels[~own] >= 0).all()
+    few = look.view(turn, target, most=10)
+    assert np.sum(few.domain == target) == 10 and np.sum(few.domain != target) == 10
+
+
+def test_the_command_prints_a_table_and_writes_json(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import yaml
+
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        main(["diagnose", str(tmp_path / "recipe.yaml"), "transfer.target=[cy]", "-o", str(tmp_path / "found.json")])
+    assert not end.value.code
+    assert "no sign of" in capsys.readouterr().out
+    assert list(json.loads((tmp_path / "found.json").read_text())) == ["cy"]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "words"),
+    [
+        ({"hold_out": 1.0}, "transductive: true"),
+        ({"source": "cy", "target": "cy"}, "no labelled row of another domain"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_said(settings: dict[str, Any], transfer: dict[str, Any], words: str) -> None:
+    changed = {**settings, "transfer": {**settings["transfer"], "target": "cy", "target_labels": 0, **transfer}}
+    if transfer.get("source"):
+        changed["transfer"]["target_labels"] = "all"
+    with pytest.raises(nlptl.DataError, match=words):
+        diagnose(nlptl.Recipe(**changed))
+
+
+def test_several_labels_a_row_are_refused(settings: dict[str, Any]) -> None:
+    many = {**settings, "heads": {"spam": {"kind": "linear", "column": "label", "multilabel": True}}}
+    with pytest.raises(nlptl.RecipeError, match="one label each"):
+        diagnose(nlptl.Recipe(**many))
+
+
+def test_sources_are_ranked_without_a_label_of_the_target(settings: dict[str, Any]) -> None:
+    from nlptl._diagnosing_rank import rank_sources
+
+    changed = {**settings, "transfer": {**settings["transfer"], "source": ["ann", "bob", "<i>dee"], "target": "cy"}}
+    table = pd.read_parquet(settings["data"]["path"])
+    ranked = rank_sources(nlptl.Recipe(**changed))
+    assert [row["source"] for row in ranked["cy"]][-1] == "<i>dee"  # whose texts say nothing of the label
+    scores = [row["score"] for row in ranked["cy"]]
+    assert scores == sorted(scores, reverse=True)
+    table.loc[table["user"] == "cy", "label"] = "ham"
+    hidden = {**changed, "data": {"kind": "frame", "table": table, "domain": "user"}}
+    assert dict(rank_sources(nlptl.Recipe(**hidden))) == dict(ranked)

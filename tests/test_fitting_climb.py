@@ -1,0 +1,102 @@
+"""What is chosen on the way: how many layers learn, which rung is kept, a learned mix of layers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_mail import mail
+
+import nlptl
+from nlptl._fitting_climb import wins
+from nlptl._fitting_layers import top_layers
+
+
+def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
+    settings: dict[str, Any] = {
+        "data": {"kind": "parquet", "path": str(path)},
+        "encoder": {"model": str(model), "max_length": 24},
+        "heads": {"spam": {"kind": "linear", "column": "label", "positive": "spam"}},
+        "train": {"max_steps": 4, "batch_tokens": 256},
+        "evaluate": {"bootstrap": 100},
+    }
+    return nlptl.Recipe(**{name: {**settings.get(name, {}), **sections.get(name, {})} for name in settings | sections})
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "mail.parquet"
+    mail(people=("ann", "bob")).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("losses", "layers"),
+    [
+        ((0.1, 0.9, 0.5, 0.4, 0.6), 2),  # the third of four is best: it and what is above it learn
+        ((0.9, 0.9, 0.41, 0.4, 0.4), 3),  # the second is as good as the best
+        ((0.9, 0.8, 0.7, 0.6, 0.5), 1),
+        ((0.9, 0.5, 0.7, 0.8, 0.9), 4),
+    ],
+)
+def test_layers_from_the_lowest_good_one_up_learn(losses: tuple[float, ...], layers: int) -> None:
+    assert top_layers(losses) == layers
+
+
+def test_a_win_is_more_than_a_standard_error() -> None:
+    cheap = np.array([1.0, 1.0, 1.0, 1.0])
+    assert wins(np.array([0.5, 0.4, 0.6, 0.5]), cheap)
+    assert not wins(np.array([0.1, 1.9, 0.1, 1.8]), cheap)
+    assert not wins(cheap, cheap)
+
+
+@pytest.mark.parametrize("kind", ["top_layers", "lora"])
+def test_the_number_of_layers_is_chosen_and_told(tiny_encoder: Path, table: Path, tmp_path: Path, kind: str) -> None:
+    run = nlptl.fit(recipe(tiny_encoder, table, tune={"kind": kind, "layers": "auto"}), out=tmp_path)
+    [chosen] = run.results["chosen"]
+    assert len(chosen["loss by layer"]) == 3
+    assert chosen["top layers"] == top_layers(chosen["loss by layer"])
+    assert run.results["recipe"]["tune"]["layers"] == "auto"
+
+
+def test_a_learned_mix_starts_from_the_mean_of_layers_and_is_saved(
+    tiny_encoder: Path, table: Path, tmp_path: Path
+) -> None:
+    run = nlptl.fit(recipe(tiny_encoder, table, encoder={"pool": "mix"}), out=tmp_path / "mix")
+    texts = ["you can win a free cash prize", "the report for monday", "x"]
+    again = nlptl.load(tmp_path / "mix")
+    pd.testing.assert_frame_equal(again.predict(texts), run.predict(texts), atol=1e-6)
+    scores = again.network.heads["spam"].net[0].scores
+    assert len(scores) == 3 and scores.abs().max() > 0
+    still = recipe(tiny_encoder, table, encoder={"pool": "mix"}, train={"lr": 1e-12})
+    mean = recipe(tiny_encoder, table, encoder={"pool": "layers"})
+    both = [nlptl.fit(one, out=tmp_path / "one").predict(texts)["spam.spam"] for one in (still, mean)]
+    np.testing.assert_allclose(*both, atol=1e-5)
+
+
+def test_the_climb_ends_where_nothing_is_won(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    made = recipe(tiny_encoder, table, tune={"kind": "auto"}, train={"validation": 0.3, "lr": 1e-9})
+    run = nlptl.fit(made, out=tmp_path)
+    climbed = run.results["chosen"][0]["climbed"]
+    assert [(rung["rung"], rung["won"]) for rung in climbed] == [("frozen", True), ("lora", False)]
+    assert {cell["shipped"] for cell in run.results["domains"].values()} == {"solved"}
+
+
+def test_a_rung_that_wins_is_shipped(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Spam where both or neither of two words stand in a mail: no linear head over this body tells that well."""
+    rows = mail(120, ("ann",))
+    words = rows.text.str.split()
+    rows["label"] = np.where([("water" in each) == ("time" in each) for each in words], "spam", "ham")
+    rows.to_parquet(tmp_path / "mail.parquet")
+    settings = {"validation": 0.3, "epochs": 30, "max_steps": 150, "batch_tokens": 1024, "lr": 2e-2}
+    tune = {"kind": "auto", "rungs": ["lora"]}
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", tune=tune, train=settings), out=tmp_path / "run")
+    frozen, lora = run.results["chosen"][0]["climbed"]
+    assert lora["won"] and lora["validation loss"] < frozen["validation loss"]
+    assert {cell["shipped"] for cell in run.results["domains"].values()} == {"lora"}
+
+
+def test_choosing_without_rows_to_choose_by_is_refused(tiny_encoder: Path, table: Path) -> None:
+    with pytest.raises(nlptl.RecipeError, match=r"tune.kind: auto chooses on teaching rows held back"):
+        recipe(tiny_encoder, table, tune={"kind": "auto"})

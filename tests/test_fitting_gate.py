@@ -1,0 +1,136 @@
+"""Each target gets the rung that its evidence supports: on made vectors with a known truth, and through a whole run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_mail import mail
+
+import nlptl
+from nlptl._fitting_rungs import RUNGS, Situation, Table, climb, right
+from nlptl.contracts import Task
+from nlptl.evaluate.gate import choose
+from nlptl.heads import Linear
+from nlptl.heads._solved import solve_head
+
+TASK = Task("spam", Linear(), ("ham", "spam"))
+ROWS = 160
+
+
+def world(kind: str, domains: int = 6, seed: int = 0) -> tuple[Table, Any, list[Situation]]:
+    """Domains of Gaussian vectors that differ as ``kind`` says; each plays a target that shows 40 labels, lends 40."""
+    rng = np.random.default_rng(seed)
+    vectors, encoded = [], []
+    direction = np.eye(6)[0]
+    for domain in range(domains):
+        share = (0.1, 0.9)[domain % 2] if kind == "label shift" else 0.5
+        labels = (rng.random(ROWS) < share).astype(np.int64)
+        x = rng.normal(size=(ROWS, 6)) + np.where(labels, 0.9, -0.9)[:, None] * direction
+        if kind == "concepts of their own":
+            own = 2.5 * np.eye(6)[1 + domain % 5] * (1, -1)[domain // 5]
+            labels = (x @ (direction + own) > 0).astype(np.int64)
+        vectors.append(x)
+        encoded.append(labels)
+    x, y = np.concatenate(vectors), np.concatenate(encoded)
+    rows = np.arange(domains * ROWS).reshape(domains, ROWS)
+    folds = [(np.delete(np.arange(len(y)), held), held) for held in rows]
+    like = solve_head(TASK, {"last": x}, y, folds)
+    table = Table(TASK, x, None, y, np.arange(len(y)), temperature=1.0)
+    situations = [
+        Situation(np.delete(rows, place, axis=0).ravel(), own[:40], own[40:80], own[80:])
+        for place, own in enumerate(rows)
+    ]
+    return table, like, situations
+
+
+@pytest.mark.parametrize(
+    ("kind", "fitting"),
+    [
+        ("nothing", {"solved"}),
+        ("label shift", {"label_shift"}),
+        ("concepts of their own", {"per_domain", "target_only"}),
+    ],
+)
+def test_the_rung_that_corrects_the_made_shift_is_chosen(kind: str, fitting: set[str]) -> None:
+    table, like, situations = world(kind)
+    climbed = climb(table, like, situations, seed=0)
+    assert all(set(rungs) == set(RUNGS) for rungs in climbed)
+    evidence = {
+        name: np.concatenate([right(table, rungs[name], each) for rungs, each in zip(climbed, situations, strict=True)])
+        for name in RUNGS
+    }
+    assert choose(RUNGS, {"target": evidence})["target"].shipped in fitting
+
+
+def test_labels_that_must_not_be_seen_change_nothing() -> None:
+    table, like, situations = world("label shift")
+    [before] = climb(table, like, situations[:1], seed=0)
+    hidden = table.encoded.copy()
+    hidden[np.r_[situations[0].unlabelled, situations[0].scored]] = -1
+    [after] = climb(dataclasses.replace(table, encoded=hidden), like, situations[:1], seed=0)
+    for name in RUNGS:
+        np.testing.assert_array_equal(before[name].weights, after[name].weights)
+
+
+def recipe(model: Path, path: Path, **transfer: Any) -> nlptl.Recipe:
+    return nlptl.Recipe(
+        name="gate",
+        data={"kind": "parquet", "path": str(path), "domain": "user"},
+        transfer={"choose": "auto", "hold_out": 0.5, **transfer},
+        encoder={"model": str(model), "max_length": 24, "lexical": "tfidf"},
+        heads={"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"]}},
+        evaluate={"bootstrap": 100},
+    )
+
+
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        {"protocol": "leave_one_out", "target_labels": 2},
+        {"target": ["cy", "dee"], "target_labels": 0},
+        {"target": ["cy", "dee"], "target_labels": "all"},
+        {"target_labels": "all"},
+    ],
+    ids=["each in turn", "no labels", "all labels", "no mere source"],
+)
+def test_a_run_says_what_each_target_got_and_why(tiny_encoder: Path, tmp_path: Path, transfer: dict[str, Any]) -> None:
+    mail().to_parquet(tmp_path / "mail.parquet")
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", **transfer), out=tmp_path / "run")
+    spam, gate = run.results["tasks"]["spam"], run.results["gate"]
+    targets = transfer.get("target", ["ann", "bob", "cy", "dee"])
+    assert [row["domain"] for row in gate] == targets
+    for row in gate:
+        assert spam["domains"][row["domain"]]["shipped"] == row["shipped"] in RUNGS
+        assert [trial["candidate"] for trial in row["trials"]] == [name for name in RUNGS[1:] if name in spam["rungs"]]
+        assert all(trial["rows"] > 0 for trial in row["trials"])
+        shipped = spam["rungs"][row["shipped"]]["domains"][row["domain"]]["metrics"]
+        assert spam["domains"][row["domain"]]["metrics"] == shipped
+    has_labels = transfer["target_labels"] != 0
+    assert set(spam["rungs"]) == ({*RUNGS} if has_labels else {"solved", "label_shift"})
+
+    served = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    texts = pd.read_parquet(tmp_path / "mail.parquet")
+    assert len(served) == 20 * len(targets)
+    for target in targets:
+        answers = run.predict(list(texts["text"][:4]), domain=target)
+        np.testing.assert_allclose(answers["spam.ham"] + answers["spam.spam"], 1)
+
+
+def test_the_labels_of_scored_rows_choose_nothing(tiny_encoder: Path, tmp_path: Path) -> None:
+    table = mail(people=("ann", "bob", "cy"))
+    table["id"] = [f"row {place}" for place in range(len(table))]
+    settings = {"target": ["cy"], "target_labels": 0}
+    runs = []
+    for name in ("true", "turned"):
+        table.to_parquet(tmp_path / f"{name}.parquet")
+        made = recipe(tiny_encoder, tmp_path / f"{name}.parquet", **settings)
+        made = made.model_copy(update={"data": made.data.model_copy(update={"id": "id"})})
+        runs.append(nlptl.fit(made, out=tmp_path / name))
+        table.loc[table["user"] == "cy", "label"] = "spam"
+    assert runs[0].results["gate"] == runs[1].results["gate"]
+    true, turned = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("true", "turned"))
+    pd.testing.assert_frame_equal(true.drop(columns="labels"), turned.drop(columns="labels"))
+    assert runs[0].results["overall"] != runs[1].results["overall"]

@@ -1,0 +1,223 @@
+"""Per-domain heads from recipe to saved model: who is served by what, what is kept, and one user more."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors import safe_open
+
+import nlptl
+from nlptl._saved_domains import METADATA, DomainHeads
+from nlptl.cli import main
+from nlptl.heads._domains import Deviations, Spread
+from nlptl.heads._scaling import Scaling
+from nlptl.predict import predict_file
+
+ODD = ("ann.b@x.org", "bö/b", "c d")
+"""Names with dots, slashes, letters beyond ASCII and spaces."""
+
+
+def mail(turned: tuple[str, ...] = ("c d",), rows: int = 40) -> pd.DataFrame:
+    """Three users' mail, where those ``turned`` call spam what others call ham, and a fourth without labels."""
+    rng = np.random.default_rng(0)
+    made = []
+    for user in (*ODD, "new"):
+        for place in range(rows):
+            spam = place % 2 == 1
+            words = ["free", "cash", "prize", "win"] if spam else ["report", "gas", "meeting", "contract"]
+            text = " ".join([*rng.choice(words, 3), *rng.choice(["the", "a", "of", "to", "we", "they", "it"], 6)])
+            label = None if user == "new" else ("spam" if spam != (user in turned) else "ham")
+            made.append({"text": text, "label": label, "user": user})
+    return pd.DataFrame(made)
+
+
+def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
+    settings: dict[str, Any] = {
+        "data": {"kind": "parquet", "path": str(path), "domain": "user"},
+        "transfer": {"hold_out": 0.5, "target": list(ODD), "target_labels": "all"},
+        "encoder": {"model": str(model), "max_length": 24, "pool": "last"},
+        "heads": {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "per": "domain"}},
+        "evaluate": {"bootstrap": 100},
+    }
+    for name, section in sections.items():
+        settings[name] = {**settings.get(name, {}), **section}
+    return nlptl.Recipe(**settings)
+
+
+@pytest.fixture(scope="module")
+def run(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> nlptl.Run:
+    """One run of users of whom one means the opposite; its model is not changed by tests."""
+    folder = tmp_path_factory.mktemp("per_domain")
+    mail().to_parquet(folder / "mail.parquet")
+    return nlptl.fit(recipe(tiny_encoder, folder / "mail.parquet"), out=folder / "run")
+
+
+TEXTS = ["win a free cash prize", "the gas report for the meeting"]
+
+
+def test_a_user_who_means_the_opposite_is_served_by_his_own_head(run: nlptl.Run) -> None:
+    spam = run.results["tasks"]["spam"]
+    assert set(spam["domains"]) == set(ODD)
+    assert {facts["shipped"] for facts in spam["domains"].values()} == {"per_domain"}
+    assert spam["domains"]["c d"]["metrics"]["accuracy"] > 0.9
+    assert spam["rungs"]["solved"]["domains"]["c d"]["metrics"]["accuracy"] < 0.5
+    [chosen] = run.results["chosen"]
+    assert chosen["tau"] > 0.5 and chosen["evidence over pooling"] > 5
+    assert list(run.predict(TEXTS, domain="bö/b")["spam"]) == ["spam", "ham"]
+    assert list(run.predict(TEXTS, domain="c d")["spam"]) == ["ham", "spam"]
+    assert "tau" in (run.folder / "report.html").read_text()
+
+
+def test_a_domain_without_labels_or_unknown_has_the_shared_head(run: nlptl.Run) -> None:
+    model = run.model()
+    assert model.domains == tuple(sorted(ODD))
+    shared = model.predict(TEXTS)
+    for domain in ("new", "nobody"):
+        pd.testing.assert_frame_equal(model.predict(TEXTS, domain=domain), shared)
+    mixed = model.predict(TEXTS * 2, domain=["c d", None, "bö/b", "nobody"])
+    alone = [
+        model.predict([text], domain=domain)
+        for text, domain in zip(TEXTS * 2, ["c d", None, "bö/b", None], strict=True)
+    ]
+    pd.testing.assert_frame_equal(mixed, pd.concat(alone, ignore_index=True), atol=1e-5)
+    with pytest.raises(nlptl.DataError, match="2 texts and 3 domains"):
+        model.predict(TEXTS, domain=["a", "b", "c"])
+
+
+def test_saved_and_loaded_it_answers_the_same(run: nlptl.Run) -> None:
+    model = nlptl.load(run.folder)
+    assert model.domains == run.model().domains
+    for domain in (*ODD, None):
+        pd.testing.assert_frame_equal(model.predict(TEXTS, domain=domain), run.model().predict(TEXTS, domain=domain))
+    with safe_open(run.folder / "model" / "heads.safetensors", "pt") as file:
+        assert "bö/b" in file.metadata()[METADATA]
+
+
+def test_users_who_agree_are_pooled(tiny_encoder: Path, tmp_path: Path) -> None:
+    mail(turned=()).to_parquet(tmp_path / "mail.parquet")
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet"), out=tmp_path / "run")
+    spam = run.results["tasks"]["spam"]
+    assert spam["overall"]["accuracy"] >= spam["rungs"]["solved"]["overall"]["accuracy"] - 0.02
+    [chosen] = run.results["chosen"]
+    assert chosen["tau"] <= 0.4
+    if chosen["tau"] == chosen["tau of intercept"] == 0:
+        assert {facts["shipped"] for facts in spam["domains"].values()} == {"solved"}
+
+
+def test_sources_have_heads_too_where_the_target_shows_no_label(tiny_encoder: Path, tmp_path: Path) -> None:
+    mail().to_parquet(tmp_path / "mail.parquet")
+    transfer = {"target": "ann.b@x.org", "target_labels": 0}
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", transfer=transfer), out=tmp_path / "run")
+    assert run.model().domains == ("bö/b", "c d")
+    assert run.results["domains"]["ann.b@x.org"]["shipped"] == "solved"
+    assert list(run.predict(TEXTS, domain="c d")["spam"]) == ["ham", "spam"]
+
+
+def test_an_added_domain_is_what_the_joint_solve_would_have_made_of_it(run: nlptl.Run) -> None:
+    """Given the same shared head and spread, and a domain whose rows taught the shared head nothing."""
+    model = nlptl.load(run.folder)
+    before = {domain: model.predict(TEXTS, domain=domain) for domain in (*ODD, None)}
+    rows = mail(turned=("c d",)).query("user == 'c d'")
+    texts, labels = list(rows.text), list(rows.label)
+    model.add_domain("later", texts, labels)
+    heads = model.domain_heads["spam"]
+    vectors, shared = model.shared_logits(texts)
+    from nlptl.heads._domains import GroupedRows, deviate
+
+    targets = np.array([[float(label == "spam")] for label in labels])
+    expected = deviate(GroupedRows(heads.scaling(vectors["spam"]), targets, np.asarray(shared["spam"]),
+                                   [np.arange(len(rows))], "sigmoid"), heads.spread)  # fmt: skip
+    np.testing.assert_allclose(heads.deviations.weights[heads.names.index("later")], expected.weights[0], atol=1e-9)
+    assert list(model.predict(TEXTS, domain="later")["spam"]) == ["ham", "spam"]
+    for domain, answers in before.items():
+        pd.testing.assert_frame_equal(model.predict(TEXTS, domain=domain), answers)
+
+
+def test_a_domain_that_is_there_is_replaced_only_when_asked(run: nlptl.Run) -> None:
+    model = nlptl.load(run.folder)
+    turned = [["spam", "ham"], ["ham", "spam"]]
+    with pytest.raises(nlptl.ModelError, match="'c d' has a head already"):
+        model.add_domain("c d", TEXTS * 6, turned[0] * 6)
+    model.add_domain("c d", TEXTS * 6, turned[0] * 6, replace=True)
+    assert len(model.domains) == 3
+    assert list(model.predict(TEXTS, domain="c d")["spam"]) == ["spam", "ham"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["ham"], "1 labels of task 'spam' for 2 texts"),
+        (["ham", "junk"], "'junk' is not one of task 'spam'"),
+        ([None, None], "'x' has no labelled row"),
+        ({"tone": ["ham", "spam"]}, "task 'tone' has no per-domain head; those with one: spam"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_and_nothing_changes(run: nlptl.Run, labels: Any, message: str) -> None:
+    model = nlptl.load(run.folder)
+    with pytest.raises(nlptl.DataError, match=message):
+        model.add_domain("x", TEXTS, labels)
+    assert model.domains == tuple(sorted(ODD))
+
+
+def test_a_model_without_per_domain_heads_says_how_to_get_them(
+    run: nlptl.Run, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    mail().to_parquet(tmp_path / "mail.parquet")
+    made = recipe(tiny_encoder, tmp_path / "mail.parquet", heads={"spam": {"kind": "linear", "column": "label"}})
+    model = nlptl.fit(made, out=tmp_path / "run").model()
+    assert model.domains == ()
+    with pytest.raises(nlptl.ModelError, match="per: domain"):
+        model.add_domain("x", TEXTS, ["spam", "ham"])
+
+
+def test_predict_on_a_file_uses_its_domain_column(run: nlptl.Run, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"text": TEXTS * 2, "user": ["c d", "c d", "bö/b", None]})
+    for ending, write in ((".parquet", rows.to_parquet), (".csv", rows.to_csv)):
+        write(tmp_path / f"in{ending}")
+        predict_file(run.folder, tmp_path / f"in{ending}", tmp_path / "out.parquet")
+        answers = pd.read_parquet(tmp_path / "out.parquet")
+        assert list(answers["spam"][:3]) == ["ham", "spam", "spam"]
+        assert list(answers["domain"][:3]) == ["c d", "c d", "bö/b"]
+    rows.drop(columns="user").to_parquet(tmp_path / "in.parquet")  # no domains: the shared head
+    predict_file(run.folder, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    shared = run.model().predict(TEXTS * 2)
+    np.testing.assert_allclose(pd.read_parquet(tmp_path / "out.parquet")["spam.spam"], shared["spam.spam"], atol=1e-5)
+
+
+def test_add_domain_on_the_command_line(run: nlptl.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run.save(tmp_path / "model")
+    rows = mail().query("user == 'c d'")[["text", "label"]]
+    rows.to_csv(tmp_path / "labels.csv", index=False)
+    command = ["add-domain", str(folder), str(tmp_path / "labels.csv")]
+
+    def status(*more: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main([*command, *more])
+        return int(end.value.code or 0)
+
+    assert status() == 2 and "no column 'user'" in capsys.readouterr().err
+    assert status("--name", "z.z") == 0
+    assert capsys.readouterr().out == "z.z: a head of its own, from 40 rows.\n"
+    assert list(nlptl.load(folder).predict(TEXTS, domain="z.z")["spam"]) == ["ham", "spam"]
+    assert status("--name", "z.z") == 2 and "--replace" in capsys.readouterr().err
+    assert status("--name", "z.z", "--replace") == 0
+    rows.assign(who=["p/1", "p/2"] * 20).to_csv(tmp_path / "labels.csv", index=False)
+    assert status("--domain", "who") == 0
+    assert nlptl.load(folder).domains == tuple(sorted([*ODD, "z.z", "p/1", "p/2"]))
+    assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
+
+
+def test_a_body_that_learns_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(nlptl.RecipeError, match=r"heads.spam.per.*tune.kind is lora"):
+        recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"kind": "lora"})
+    with pytest.raises(nlptl.RecipeError, match=r"heads.spam.per.*by itself"):
+        recipe(tiny_encoder, tmp_path / "mail.parquet", transfer={"choose": "auto"})
+
+
+def test_what_a_domain_adds_by_hand() -> None:
+    """x = 5 scaled by centre 1 and scale 2 is 2; domain b adds 2 · 3 + 1."""
+    heads = DomainHeads(Spread(1, 1), Scaling(np.ones(1), 2.0), ("a", "b"),
+                        Deviations(np.array([[[0.0]], [[3.0]]]), np.array([[0.5], [1.0]])))  # fmt: skip
+    np.testing.assert_allclose(heads.logits(np.full((4, 1), 5.0), ["b", "a", None, "z"])[:, 0], [7, 0.5, 0, 0])
