@@ -23,13 +23,16 @@ RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "sentence-transformers", "onnxruntime", "scikit-learn")
 
 
-def paired(systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: bool = True) -> dict[str, Any]:
+def paired(
+    systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: bool = True, begin: int = 0
+) -> dict[str, Any]:
     """Run each of ``systems`` once a repeat, in an order that turns; the first is ours, and ratios are theirs to ours.
 
     ``processor`` holds the ratios of processor time, which others on the machine disturb less than wall time.
 
     Args:
         warm: run each once before, untimed.
+        begin: the place of the one that runs first in the first repeat.
     """
     names = list(systems)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -37,7 +40,8 @@ def paired(systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: 
     for name in names if warm else ():
         systems[name]()
     for repeat in range(repeats):
-        turned = names[repeat % len(names) :] + names[: repeat % len(names)]
+        first = (repeat + begin) % len(names)
+        turned = names[first:] + names[:first]
         for name in turned:
             gc.collect()
             began, used = time.perf_counter(), _processor()
