@@ -83,8 +83,14 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model or platform.processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"), "python": platform.python_version(), "versions": found,
-        "commit": commit.stdout.strip(),
+        "commit": commit.stdout.strip(), "card": _card(),
     }  # fmt: skip
+
+
+def _card() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def cell(file: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

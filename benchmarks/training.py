@@ -47,9 +47,12 @@ def theirs(texts: list[str], labels: np.ndarray, **settings: Any) -> Any:
     return epoch
 
 
-def ours(texts: list[str], labels: np.ndarray, *, dropout: bool = True) -> Any:
+def ours(
+    texts: list[str], labels: np.ndarray, *, dropout: bool = True, encoder: Encoder | None = None,
+    batch_tokens: int = 2048,
+) -> Any:  # fmt: skip
     accelerator = Accelerator()
-    backbone = Lora().apply(Backbone.load(Encoder(), device=accelerator.device))
+    backbone = Lora().apply(Backbone.load(encoder or Encoder(), device=accelerator.device))
     backbone.freeze(resolve_precision("auto", accelerator.device))
     if not dropout:
         backbone.switch_off_dropout()
@@ -62,7 +65,7 @@ def ours(texts: list[str], labels: np.ndarray, *, dropout: bool = True) -> Any:
     def epoch() -> None:
         with tempfile.TemporaryDirectory() as folder:
             train(
-                network, examples, validation=None, settings=Train(), seed=0, folder=Path(folder), fingerprint="",
+                network, examples, validation=None, settings=Train(batch_tokens=batch_tokens), seed=0, folder=Path(folder), fingerprint="",
                 resume=False, accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
             )  # fmt: skip
 
