@@ -14,6 +14,8 @@ def per_domain_is_solved(heads: Any, tune: Any, transfer: Any) -> Problems:
     """Whether per-domain heads stand on vectors that no training moves, and nothing else chooses each domain's head."""
     for task, head in heads.items():
         if getattr(head, "per", None) is None:
+            if getattr(head, "spread", "shared") == "own":
+                yield ("heads", task, "spread"), "own: is of heads of single domains; add per: domain, or leave it out."
             continue
         if tune.learns:
             yield (

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nlptl._model_objective import Objective, divergence
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
-from nlptl.encoder.tokens import TokenBatch, Tokens
+from nlptl.encoder.tokens import LOOSE_MULTIPLE, TokenBatch, Tokens
 from nlptl.heads._mix import LayerMix
 from nlptl.heads._reading import every_layer, mixed_layers, parts
 from nlptl.heads._solve import row_losses
@@ -72,7 +72,7 @@ class Examples:
 
         labels = {name: encoded[rows] for name, encoded in self.labels.items()}
         return Batch(
-            tokens=None if self.tokens is None else self.tokens.batch(rows, device),
+            tokens=None if self.tokens is None else self.tokens.batch(rows, device, multiple=LOOSE_MULTIPLE),
             readings=None if self.readings is None else tensors(self.readings, torch.float32),
             targets={
                 name: torch.as_tensor(self.tasks[name].targets(encoded), dtype=torch.float32).to(device)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nlptl.contracts import Rate
+from nlptl.encoder._dropout import put_in
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
 from nlptl.encoder.sentence_settings import read_settings
@@ -55,6 +58,7 @@ class Backbone(nn.Module):
         """
         located = locate(settings.model, settings.revision)
         body, tokenizer = _load(located, settings.revision)
+        put_in(body)
         _check_fit(body, tokenizer, settings)
         pooling, prompt = read_settings(located, settings.revision, prompt=settings.prompt)
         backbone = cls(body, tokenizer, settings, located, pooling, prompt)
@@ -160,13 +164,23 @@ class Backbone(nn.Module):
 
 
 def resolve_precision(asked: str, device: torch.device | str) -> str:
-    """``auto`` → bfloat16 where ``device`` multiplies it natively, else float32."""
+    """``auto`` → bfloat16 where ``device`` multiplies it faster than float32, else float32."""
     if asked != "auto":
         return asked
     if torch.device(device).type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    native = torch.device(device).type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if native else "float32"
+    faster = torch.device(device).type == "cpu" and _fast_bfloat16()
+    return "bfloat16" if faster else "float32"
+
+
+def _fast_bfloat16() -> bool:
+    """With AMX tiles, or with AVX-512 BF16 on AMD's processors. Intel's that have the latter and no AMX, which virtual
+    machines may hide, multiply at about half the rate of float32 there (benchmarks/results/README.md)."""
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    about = Path("/proc/cpuinfo")
+    maker = about.read_text(encoding="utf-8") if about.is_file() else platform.processor()
+    return torch.cpu._is_avx512_bf16_supported() and "AuthenticAMD" in maker
 
 
 def _attention(training: bool, device: torch.device) -> AbstractContextManager[None]:
