@@ -94,7 +94,7 @@ def test_training_moves_every_adapter_and_a_balance_sees_what_is_shared(tiny_enc
     )  # fmt: skip
     assert "conflicts" in logged[0]
     for layer in network.bank.layers.values():
-        assert all(float(part.abs().max()) > 1e-3 for part in (*layer.lora_B, layer.lora_shared_B))
+        assert all(part.abs().max().item() > 1e-3 for part in (*layer.lora_B, layer.lora_shared_B))
 
 
 def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
