@@ -2,7 +2,7 @@
 
 Two sets: trec_qc's coarse and fine types (two label sets over the same questions), and sst2 + subj + ag_news + sms_spam
 (unlike tasks over unlike texts). 1,500 rows a task teach, drawn by seed; at most 600 fixed rows a task are scored.
-Compared: LoRA r=8 from solved heads, two epochs, once over all tasks together under each balance, once over each task
+Compared: LoRA r=8 from solved heads, 48 tokens, one epoch, once over all tasks together under each balance, once over each task
 alone by the same settings (``solo``), so that each row is met as often. ``solved`` is the rung below, without LoRA.
 Fair, because: the same rows, solved heads, tokens, rank, learning rate and passes; nothing is tuned for any balance.
 
@@ -82,7 +82,7 @@ def recipe(folder: Path, tasks: Mapping[str, tuple[str, str]], seed: int) -> nlp
     }
     return nlptl.Recipe(
         name="multitask", seed=seed, data=data if len(names) > 1 else data[names[0]], heads=heads,
-        encoder={"max_length": 64, "pool": "layers"}, tune={"kind": "lora"}, train={"epochs": 2},
+        encoder={"max_length": 48, "pool": "layers"}, tune={"kind": "lora"}, train={"epochs": 1},
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def summary(cells: list[dict[str, Any]]) -> str:
     lines = [
         "# Several tasks on one encoder, beside each task alone",
         "",
-        f"{TEACH} rows a task teach, at most {SCORE} are scored; LoRA r=8, two epochs. In brackets: points over solo",
+        f"{TEACH} rows a task teach, at most {SCORE} are scored; LoRA r=8, one epoch. In brackets: points over solo",
         "on the same rows and p of the exact McNemar test over all seeds (one vote a row), Holm over the set's tasks;",
         "**bold** where surely worse. Made by `python benchmarks/multitask.py FOLDER` from `multitask.jsonl`; seconds",
         "are of a shared machine and say little.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -29,7 +29,8 @@ class Scratch(Tune):
         from nlptl.tune._rates import let_learn
 
         assert isinstance(backbone.body, PreTrainedModel)
-        fresh = AutoModel.from_config(backbone.body.config)
+        made: Any = AutoModel  # untyped
+        fresh = made.from_config(backbone.body.config)
         kept = set(backbone.body.state_dict())
         weights = {name: tensor for name, tensor in fresh.state_dict().items() if name in kept}
         backbone.body.load_state_dict(weights)
