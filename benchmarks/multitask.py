@@ -2,8 +2,8 @@
 
 Two sets: trec_qc's coarse and fine types (two label sets over the same questions), and sst2 + subj + ag_news + sms_spam
 (unlike tasks over unlike texts). 1,500 rows a task teach, drawn by seed; at most 600 fixed rows a task are scored.
-Compared: LoRA r=8 from solved heads, 48 tokens, one epoch, once over all tasks together under each balance, once over each task
-alone by the same settings (``solo``), so that each row is met as often. ``solved`` is the rung below, without LoRA.
+Compared: LoRA r=8 from solved heads, 48 tokens, one epoch, once over all tasks together under each balance, once over
+each task alone by the same settings (``solo``), so that each row is met as often. ``solved`` is the rung below.
 Fair, because: the same rows, solved heads, tokens, rank, learning rate and passes; nothing is tuned for any balance.
 
 Heads are solved once for each (set, seed), and that and solo serve every balance: the trainings are those of

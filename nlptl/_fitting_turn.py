@@ -83,14 +83,15 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     if setting.recipe.evaluate.solo and len(setting.corpus.tasks) > 1 and trains(setting.recipe):
         with setting.clock(SOLO):
             alone = solo_models(setting, own, held_back, solved, trained)
-    from_scratch: dict[str, Floats] = {}
+    scratch: Model | None = None
     if setting.recipe.evaluate.scratch:
         with setting.clock(SCRATCH):
-            from_scratch = answer(setting, turn, scratch_model(setting, own, held_back, solved, trained, seed=seed))
+            scratch = scratch_model(setting, own, held_back, solved, trained, seed=seed)
     with setting.clock("evaluate"):
         answers = answer(setting, turn, model)
         below = {} if model is solved.model else answer(setting, turn, solved.model)
         solo = {name: answer(setting, turn, one)[name] for name, one in alone.items()}
+        from_scratch = {} if scratch is None else answer(setting, turn, scratch)
         baselines = _baselines(setting, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
         scored_rows(

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,11 +44,11 @@ def make_network(encoder: Path) -> Network:
     return Network(backbone, heads)
 
 
-def make_task_network(encoder: Path) -> TaskNetwork:
+def make_task_network(encoder: Path, **settings: Any) -> TaskNetwork:
     """An adapter for each task beside a shared one; the same weights at each call."""
     plain = make_network(encoder)
     backbone = Backbone.load(Encoder(model=str(encoder), max_length=32)).switch_off_dropout().freeze("float32")
-    return task_network(backbone, plain.task_heads, Lora(rank=2, per="task"), seed=0)
+    return task_network(backbone, plain.task_heads, Lora(rank=2, per="task", **settings), seed=0)
 
 
 def make_examples(network: Network, rows: int = 60, filler: str = "water") -> Examples:

@@ -1,6 +1,7 @@
 """Shared and own adapters of tasks: each row goes through both, as two stock PEFT adapters active together do."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AutoModel
 
 import nlptl
 from nlptl._model_tasks import TaskNetwork
+from nlptl.encoder._lower import frozen_layers, with_lower
 from nlptl.errors import ModelError
 from nlptl.recipe import Train
 from nlptl.train.loop import held_out_losses, train
@@ -95,6 +97,18 @@ def test_training_moves_every_adapter_and_a_balance_sees_what_is_shared(tiny_enc
     assert "conflicts" in logged[0]
     for layer in network.bank.layers.values():
         assert all(part.abs().max().item() > 1e-3 for part in (*layer.lora_B, layer.lora_shared_B))
+
+
+def test_rows_go_on_from_kept_lower_layers_for_each_task(tiny_encoder: Path) -> None:
+    network = make_task_network(tiny_encoder, layers=1)
+    examples = make_examples(network)
+    assert examples.tokens is not None and frozen_layers(network.backbone.body) == 1
+    kept = replace(examples, tokens=with_lower(network.backbone, examples.tokens, network.readings))
+    rows, device = np.array([5, 3, 40, 1]), torch.device("cpu")
+    plain, resumed = (network(some.batch(rows, device)) for some in (examples, kept))
+    for task, losses in plain.items():
+        assert len(losses)
+        torch.testing.assert_close(resumed[task], losses, rtol=0, atol=1e-6)
 
 
 def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
