@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_cost import Account
 from nlptl._fitting_folder import RunFolder
 from nlptl._fitting_weigh import Weighed
 from nlptl.contracts import Floats, Ints
@@ -34,6 +35,7 @@ class Setting:
     fingerprint: str
     resume: bool
     clock: Clock
+    account: Account = field(default_factory=Account)
 
 
 @dataclass(frozen=True)

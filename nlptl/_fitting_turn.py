@@ -14,9 +14,11 @@ from nlptl._fitting_answers import answer, chosen_rows, scored_rows
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
+from nlptl._fitting_cost import SCRATCH
 from nlptl._fitting_domains import per_domain
 from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
 from nlptl._fitting_layers import with_layers
+from nlptl._fitting_scratch import scratch_model
 from nlptl._fitting_select import chosen_by
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl._fitting_train import split_off, train_model, trains
@@ -81,10 +83,15 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     if setting.recipe.evaluate.solo and len(setting.corpus.tasks) > 1 and trains(setting.recipe):
         with setting.clock(SOLO):
             alone = solo_models(setting, own, held_back, solved, trained)
+    scratch: Model | None = None
+    if setting.recipe.evaluate.scratch:
+        with setting.clock(SCRATCH):
+            scratch = scratch_model(setting, own, held_back, solved, trained, seed=seed)
     with setting.clock("evaluate"):
         answers = answer(setting, turn, model)
         below = {} if model is solved.model else answer(setting, turn, solved.model)
         solo = {name: answer(setting, turn, one)[name] for name, one in alone.items()}
+        from_scratch = {} if scratch is None else answer(setting, turn, scratch)
         baselines = _baselines(setting, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
         scored_rows(
@@ -94,7 +101,8 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
             {"model": answers[name]}
             | baselines[name]
             | ({SOLVED: below[name]} if below else {})
-            | ({SOLO: solo[name]} if solo else {}),
+            | ({SOLO: solo[name]} if solo else {})
+            | ({SCRATCH: from_scratch[name]} if from_scratch else {}),
             seed,
             _rung(setting.recipe, name),
             domain_heads.get(name),

@@ -9,8 +9,10 @@ from inspect import signature
 from typing import Any
 
 from nlptl._recipe_rules_adapt import ADAPT_RULES
+from nlptl._recipe_rules_cost import scratch_has_trained_heads
 from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
 from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
+from nlptl._recipe_rules_tasks import task_adapters_have_tasks
 from nlptl._recipe_rules_transfer import (
     groups_stay_apart,
     labels_to_take,
@@ -73,7 +75,7 @@ def patience_has_rows(train: Any) -> Problems:
 
 def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, transfer: Any, train: Any) -> Problems:
     """Whether adapters of each domain's own can be stacked, and have labels to learn from."""
-    if getattr(tune, "per", None) is None:
+    if getattr(tune, "per", None) != "domain":
         return
     if tune.dora:
         yield ("tune", "dora"), "cannot be had with tune.per: domain, which stacks plain LoRA; set it to false."
@@ -142,4 +144,6 @@ RULES: tuple[Callable[..., Problems], ...] = (
     rungs_have_rows,
     start_to_be_pulled_to,
     adapters_apart_are_plain,
+    scratch_has_trained_heads,
+    task_adapters_have_tasks,
 )

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_cost import Account, cost
 from nlptl._fitting_folder import RunFolder, file_name, lock
 from nlptl._fitting_gate import settle
 from nlptl._fitting_heads import calibrating
@@ -118,12 +119,13 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         planned, leaks = _plan(recipe, corpus)
     with clock("encode"):
         backbone, precision = _backbone(recipe, accelerator)
-        vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator)
+        account = Account()
+        vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator, account)
     data_hash = fingerprint(corpus.dataset)
     setting = Setting(
         recipe=recipe, corpus=corpus, vectors=vectors, backbone=backbone, accelerator=accelerator,
         precision=precision, folder=folder, resume=resume, clock=clock,
-        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity),
+        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity), account=account,
     )  # fmt: skip
     folder.write_json("lock.json", lock(
         recipe, data=data_hash, encoder=backbone.base_identity, device=str(accelerator.device),
@@ -157,13 +159,15 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         )
         predictions.save(folder.path / "predictions.parquet")
         summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
+    spent: dict[str, Any] = {
+        "seconds": clock.seconds(), "params": _parameters(next(iter(models.values()))), "peak_rss_mb": _peak_rss_mb(),
+    }  # fmt: skip
     results = assemble(
         recipe=recipe.described(),
         seed=recipe.seed,
         tasks=summary,
-        seconds=clock.seconds(),
-        params=_parameters(next(iter(models.values()))),
-        peak_rss_mb=_peak_rss_mb(),
+        **spent,
+        cost=cost(account, tasks=summary, **spent),
         leaks=leaks,
         rejected=len(quarantine),
         encoder=facts,
@@ -222,7 +226,7 @@ def _backbone(recipe: Recipe, accelerator: Accelerator) -> tuple[Backbone, str]:
 
 
 def _encode(
-    recipe: Recipe, corpus: Corpus, planned: Planned, backbone: Backbone, accelerator: Accelerator
+    recipe: Recipe, corpus: Corpus, planned: Planned, backbone: Backbone, accelerator: Accelerator, account: Account
 ) -> tuple[Vectors, dict[str, Any]]:
     """The vectors of all rows that any turn uses, each text encoded once."""
     rows = np.unique(
@@ -238,7 +242,8 @@ def _encode(
     layers = recipe.tune.asks_layers or recipe.encoder.pool == "mix"
     wanted = parts(("last", *CHOICES[recipe.encoder.pool], *(every_layer(backbone.depth) if layers else ())))
     with accelerator.main_process_first(), bar("encode") as progress:
-        readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=progress)
+        counted = account.counting(len(set(zip(texts, pairs or texts, strict=True))), progress)
+        readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=counted)
     some = slice(None, None, max(1, len(texts) // TOKEN_SAMPLE))
     tokens = tokenize(backbone, texts[some], pairs and pairs[some])
     facts = {"texts": len(texts), "truncated": tokens.truncated, "unknown": tokens.unknown, "measured": len(tokens)}

@@ -161,6 +161,10 @@ class Network(nn.Module):
         """The heads by task."""
         return {name: head for name, head in self.heads.items() if isinstance(head, TaskHead)}
 
+    def own_parameters(self) -> list[nn.Parameter]:
+        """What single tasks do not share."""
+        return list(self.heads.parameters())
+
     def last_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """By task: (rows, width) features that the head's last layer reads, and (rows, outputs) logits, offsets
         included."""

@@ -126,6 +126,10 @@ class Train(Settings):
         "source",
         description="Chooses the epoch: source or importance-weighted validation, or snd, entropy on target texts.",
     )
+    reuse: bool = Field(
+        True,
+        description="Run frozen lower layers once a text, not once an epoch, where a quarter of free memory holds it.",
+    )
     patience: int | None = Field(None, gt=0, description="Stop after so many epochs without a better validation loss.")
     checkpoint_steps: int = Field(50, gt=0)
 
@@ -142,6 +146,10 @@ class Evaluate(Settings):
         False, description="Compare each target's model with a head on its own labels, and name the sources that hurt."
     )
     solo: bool = Field(False, description="Of several tasks, train each alone too, by the same settings.")
+    scratch: bool = Field(
+        False, description="Train the same architecture from random weights too: what transfer saves."
+    )
+    scratch_lr: float = Field(5e-4, gt=0, description="Peak learning rate of the encoder that starts from scratch.")
 
 
 def _one_or_named(data: Any) -> str:

@@ -1,7 +1,7 @@
 """A model that answers: network and words, saved as a folder and loaded from it.
 
 ``model.json`` says what is what; ``heads.safetensors`` holds the weights of heads, words and single domains' heads,
-``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one for each domain, ``body.safetensors``
+``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one a domain or task, ``body.safetensors``
 those of the encoder's own weights that learned. The encoder itself is named, with the hash of its weights, not copied.
 """
 
@@ -35,6 +35,7 @@ from nlptl.model import Network, TaskHead
 from nlptl.recipe import Encoder
 from nlptl.tune._adapter import load_adapter, save_adapter
 from nlptl.tune._shelf import Shelf
+from nlptl.tune._task_bank import TaskShelf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ class Model:
     """Texts → probabilities for every task.
 
     ``columns`` names the columns of the data that it was trained on, for files to be answered; ``shelf`` holds the
-    adapters of domains that have one of their own; by task, ``domain_heads`` what single domains add to a solved head
+    adapters of domains or tasks that have their own; by task, ``domain_heads`` what single domains add to a solved head
     and ``calibrations`` how its logits become probabilities and decisions.
     """
 
@@ -56,7 +57,7 @@ class Model:
         network: Network,
         words: Words | None = None,
         columns: Mapping[str, str | None] | None = None,
-        shelf: Shelf | None = None,
+        shelf: Shelf | TaskShelf | None = None,
         domain_heads: Mapping[str, DomainHeads] | None = None,
         calibrations: Mapping[str, Calibration] | None = None,
     ) -> None:

@@ -6,16 +6,17 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nlptl.contracts import Rate
 from nlptl.encoder._dropout import put_in
+from nlptl.encoder._kernels import attention
+from nlptl.encoder._lower import frozen_modules, resumed
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
 from nlptl.encoder.sentence_settings import read_settings
@@ -125,16 +126,17 @@ class Backbone(nn.Module):
         the embeddings' output and all layers, pooled likewise; ``layer.N``: one of them (0: the embeddings' output).
         Of a text in several sequences, their mean weighted by tokens.
         """
-        given: dict[str, Tensor] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if batch.token_type_ids is not None:
-            given["token_type_ids"] = batch.token_type_ids
         inner = any(reading.startswith("layer") for reading in readings)
-        with _attention(self.training, batch.input_ids.device):
-            output = self.body(**given, output_hidden_states=inner)
+        with attention(self.training, batch.input_ids.device), resumed(self.body, batch.lower):
+            output = self.body(**batch.given(), output_hidden_states=inner)
         weights = batch.attention_mask.sum(1)
 
         def pooled(hidden: Tensor) -> Tensor:
-            return self._pool(hidden, batch.attention_mask)
+            return self.pool(hidden, batch.attention_mask)
+
+        def layer(place: int) -> Tensor:
+            kept = None if batch.lower is None or place >= batch.lower.layers else batch.lower.pooled
+            return pooled(output.hidden_states[place]) if kept is None else kept[place]
 
         found = {}
         for reading in readings:
@@ -143,14 +145,23 @@ class Backbone(nn.Module):
             elif reading == "cls":
                 vectors = first_pool(output.last_hidden_state)
             elif reading == "layers":
-                vectors = mean_of_layers([pooled(hidden) for hidden in output.hidden_states])
+                vectors = mean_of_layers([layer(place) for place in range(len(output.hidden_states))])
             else:
-                vectors = pooled(output.hidden_states[int(reading.removeprefix("layer."))])
+                vectors = layer(int(reading.removeprefix("layer.")))
             alone = len(batch.owners) == batch.rows
             found[reading] = vectors if alone else mean_of_owners(vectors, weights, batch.owners, batch.rows)
         return found
 
-    def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def train(self, mode: bool = True) -> Backbone:
+        """As every module, but that layers below the lowest one that learns stay without dropout: nothing there could
+        gain by it, and what they say of a text is then the same in every epoch."""
+        super().train(mode)
+        for module in frozen_modules(self.body) if mode else ():
+            module.eval()
+        return self
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """(sequences, tokens, width), (sequences, tokens) → (sequences, width) float32, as the checkpoint pools."""
         if self.pooling == "cls":
             return first_pool(hidden)
         return max_pool(hidden, mask) if self.pooling == "max" else mean_pool(hidden, mask)
@@ -181,15 +192,6 @@ def _fast_bfloat16() -> bool:
     about = Path("/proc/cpuinfo")
     maker = about.read_text(encoding="utf-8") if about.is_file() else platform.processor()
     return torch.cpu._is_avx512_bf16_supported() and "AuthenticAMD" in maker
-
-
-def _attention(training: bool, device: torch.device) -> AbstractContextManager[None]:
-    """On processors, torch's fused attention is slower backwards than the plain one: without dropout, it made a step of
-    LoRA on SMS texts in bfloat16 1.3 times as long (benchmarks/results/README.md)."""
-    if not (training and device.type == "cpu"):
-        return nullcontext()
-    plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-    return plain
 
 
 def _of_adapter(name: str) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Adapter(Export):
-    """The adapter as a stock PEFT folder; of a model with an adapter a domain, one folder a domain.
+    """The adapter as a stock PEFT folder; of a model with an adapter a domain or a task, one folder each.
 
     Heads and words stay with the model: PEFT's folder holds what changes the encoder, and nothing else.
     """
@@ -21,7 +21,7 @@ class Adapter(Export):
     kind: Literal["adapter"] = "adapter"
 
     def write(self, model: Model, folder: Path) -> None:
-        """Write the adapter to ``folder``; of several, each in the folder that ``domains.json`` names.
+        """Write the adapter to ``folder``; of several, each in the folder that the list beside them names.
 
         Raises:
             ModelError: the model has no adapter.

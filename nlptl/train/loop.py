@@ -102,8 +102,9 @@ def train(
     if adaptation is not None:
         adaptation.to(accelerator.device)
         learning |= adaptation.state()
-    shared = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
-    own = [parameter for parameter in network.heads.parameters() if parameter.requires_grad]
+    own = [parameter for parameter in network.own_parameters() if parameter.requires_grad]
+    apart = set(map(id, own))
+    shared = [p for p in network.backbone.parameters() if p.requires_grad and id(p) not in apart]
     balancer = (balance or Equal()).start(len(network.heads))
     state = TrainingState(learning, optimizer, balancer)
     start = {name: p.detach().clone() for name, p in network.backbone.body.named_parameters()

@@ -107,6 +107,8 @@ class Bank:
     Slot 0 is nobody's: its adapter is zero, its heads are the shared ones, and it serves domains without an adapter.
     """
 
+    linear = BankLinear
+
     def __init__(self, body: nn.Module, config: LoraConfig, slots: int) -> None:
         """Put ``slots`` adapters (slot 0 included), all of them zero, beside the matrices of ``body`` that ``config``
         names; everything else in ``body`` is frozen."""
@@ -114,7 +116,7 @@ class Bank:
         self.heads: dict[str, OwnLinear] = {}
         body.requires_grad_(False)
         self.layers = {
-            path: BankLinear(module, slots, config, self.route)
+            path: self.linear(module, slots, config, self.route)
             for path, module in list(body.named_modules())
             if isinstance(module, nn.Linear) and re.fullmatch(str(config.target_modules), path)
         }

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from safetensors.torch import save_file
 
 from nlptl._contracts_adapt import Term
 from nlptl._fitting_adapt import without_labels
+from nlptl._fitting_tasks import task_network
+from nlptl._model_tasks import TaskNetwork
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
@@ -41,6 +44,13 @@ def make_network(encoder: Path) -> Network:
     return Network(backbone, heads)
 
 
+def make_task_network(encoder: Path, **settings: Any) -> TaskNetwork:
+    """An adapter for each task beside a shared one; the same weights at each call."""
+    plain = make_network(encoder)
+    backbone = Backbone.load(Encoder(model=str(encoder), max_length=32)).switch_off_dropout().freeze("float32")
+    return task_network(backbone, plain.task_heads, Lora(rank=2, per="task", **settings), seed=0)
+
+
 def make_examples(network: Network, rows: int = 60, filler: str = "water") -> Examples:
     """Texts of unlike lengths; a third of the rows lacks the second task's label."""
     rng = np.random.default_rng(0)
@@ -70,19 +80,19 @@ def make_adaptation(network: Network, kind: str, rows: int = 9) -> Adaptation:
 
 
 def main(encoder: Path, output: Path) -> None:
-    """Train for 20 steps under each balance and with each term of ``adapt``, on as many processes as were launched; the
-    main one writes what was learned, by ``<kind>/<parameter>``."""
+    """Train for 20 steps under each balance, with each term of ``adapt`` and with adapters of tasks, on as many
+    processes as were launched; the main one writes what was learned, by ``<kind>/<parameter>``."""
     accelerator = Accelerator(cpu=True)
     learned = {}
-    for kind in [*kinds("balance"), *TERMS]:
-        network = make_network(encoder)
+    for kind in [*kinds("balance"), *TERMS, "per_task"]:
+        network = make_task_network(encoder) if kind == "per_task" else make_network(encoder)
         adaptation = make_adaptation(network, kind) if kind in TERMS else None
         settings = Train(epochs=8, batch_tokens=192, accumulate=2, lr=1e-2, max_steps=20)
         train(
             network, make_examples(network), validation=None, settings=settings, seed=0,
             folder=output.with_suffix(f".{accelerator.num_processes}") / kind, fingerprint="", resume=False,
             accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
-            balance=None if adaptation else find("balance", kind)(), adaptation=adaptation,
+            balance=find("balance", kind)() if kind in kinds("balance") else None, adaptation=adaptation,
         )  # fmt: skip
         whole = torch.nn.ModuleList([network] if adaptation is None else [network, adaptation.layers])
         learned |= {f"{kind}/{name}": p.detach().clone() for name, p in whole.named_parameters() if p.requires_grad}
