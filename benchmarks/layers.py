@@ -1,14 +1,14 @@
 """How many top layers learn: `layers: auto` beside fixed choices, on five sets, for `top_layers` and for `lora`.
 
-400 rows teach, drawn by seed; at most 600 fixed rows are scored, the official test split where there is one. 64 tokens,
-two epochs, learning rates at their defaults. Compared: `auto`, which lets the layers learn that lie above the lowest
-one whose solved head is good (folds of the teaching rows choose; scored rows have no part in it), beside 1, 2, 3 and all
-6 layers. Fair, because: the same rows, steps and rates; every cell encodes for itself (no cache), so that `auto` pays
+400 rows teach, drawn by seed; at most 600 fixed rows are scored, the official test split where there is one. 64
+tokens, two epochs, learning rates at their defaults. Compared: `auto`, which lets the layers learn that lie above the
+lowest one whose solved head is good (folds of the teaching rows choose; scored rows have no part in it), beside 1, 2, 3
+and all 6 layers. Fair, because: the same rows, steps and rates; every cell encodes for itself (no cache), so that `auto` pays
 for the readings of all layers and for their heads. Seconds are processor time of the whole `nlptl.fit`, one thread,
 which other work on the machine stretches less than wall time.
 
-Each cell (set, kind, layers, seed) is a line of `results/layers.jsonl`, written as it ends; one that is there is not run
-again. `table` writes `results/layers.md`: the paired difference of `auto` to the fixed choice that scored best (picked
+Each cell (set, kind, layers, seed) is a line of `results/layers.jsonl`, written as it ends; one that is there is not
+run again. `table` writes `results/layers.md`: the paired difference of `auto` to the fixed choice that scored best (picked
 by its scores, in its favour), with the 95 % interval over rows and seeds, and the place of `auto` in time.
 
     python benchmarks/layers.py DATA_FOLDER KIND SEEDS     # KIND: top_layers or lora; SEEDS: 0,1,2
@@ -115,9 +115,7 @@ def interval(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]
     drawn again independently."""
     rng, difference = np.random.default_rng(0), 100 * (ours - theirs)
     seeds, rows = difference.shape
-    drawn = [
-        difference[rng.integers(0, seeds, seeds)][:, rng.integers(0, rows, rows)].mean() for _ in range(RESAMPLES)
-    ]
+    drawn = [difference[rng.integers(0, seeds, seeds)][:, rng.integers(0, rows, rows)].mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return float(difference.mean()), float(low), float(high)
 
@@ -126,7 +124,8 @@ def write_table() -> None:
     """Print the table and write it to ``results/layers.md``."""
     cells = read()
     lines = ["# How many top layers learn", "", "Made by `python benchmarks/layers.py table` from the cells beside it; "
-             "what is compared is told there. Accuracy in per cent, mean over seeds; processor seconds of the whole fit in brackets.", ""]  # fmt: skip
+             "what is compared is told there.", "Accuracy in per cent, mean over seeds; processor seconds of the whole fit "
+             "in brackets.", ""]  # fmt: skip
     for kind in dict.fromkeys(c["kind"] for c in cells):
         seeds = sorted({c["seed"] for c in cells if c["kind"] == kind})
         lines += [f"## {kind}, seeds {', '.join(map(str, seeds))}", "",
