@@ -3,13 +3,13 @@
 400 rows teach, drawn by seed; at most 600 fixed rows are scored, the official test split where there is one. 64
 tokens, two epochs, learning rates at their defaults. Compared: `auto`, which lets the layers learn that lie above the
 lowest one whose solved head is good (folds of the teaching rows choose; scored rows have no part in it), beside 1, 2, 3
-and all 6 layers. Fair, because: the same rows, steps and rates; every cell encodes for itself (no cache), so that `auto` pays
-for the readings of all layers and for their heads. Seconds are processor time of the whole `nlptl.fit`, one thread,
-which other work on the machine stretches less than wall time.
+and all 6 layers. Fair, because: the same rows, steps and rates; every cell encodes for itself (no cache), so that
+`auto` pays for the readings of all layers and for their heads. Seconds are processor time of the whole `nlptl.fit`, one
+thread, which other work on the machine stretches less than wall time.
 
 Each cell (set, kind, layers, seed) is a line of `results/layers.jsonl`, written as it ends; one that is there is not
-run again. `table` writes `results/layers.md`: the paired difference of `auto` to the fixed choice that scored best (picked
-by its scores, in its favour), with the 95 % interval over rows and seeds, and the place of `auto` in time.
+run again. `table` writes `results/layers.md`: the paired difference of `auto` to the fixed choice that scored best
+(picked by its scores, in its favour), with the 95 % interval over rows and seeds, and the slowest choice.
 
     python benchmarks/layers.py DATA_FOLDER KIND SEEDS     # KIND: top_layers or lora; SEEDS: 0,1,2
     python benchmarks/layers.py table
@@ -124,8 +124,8 @@ def write_table() -> None:
     """Print the table and write it to ``results/layers.md``."""
     cells = read()
     lines = ["# How many top layers learn", "", "Made by `python benchmarks/layers.py table` from the cells beside it; "
-             "what is compared is told there.", "Accuracy in per cent, mean over seeds; processor seconds of the whole fit "
-             "in brackets.", ""]  # fmt: skip
+             "what is compared is told there.", "Accuracy in per cent, mean over seeds; processor seconds of the whole "
+             "fit in brackets.", ""]  # fmt: skip
     for kind in dict.fromkeys(c["kind"] for c in cells):
         seeds = sorted({c["seed"] for c in cells if c["kind"] == kind})
         lines += [f"## {kind}, seeds {', '.join(map(str, seeds))}", "",

@@ -137,7 +137,7 @@ def _rung(recipe: Recipe, task: str) -> str:
         rung = "mix"
     else:
         rung = SOLVED if recipe.heads[task].kind == "linear" else recipe.heads[task].kind
-    return "+".join([rung, *(way.kind for way in (*recipe.adapt, *recipe.augment))])
+    return "+".join([rung, *(way.kind for way in recipe.adapt), *(way.kind for way in recipe.augment)])
 
 
 def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> SolvedTurn:

@@ -41,10 +41,14 @@ class Batch:
 
     def emptied(self) -> Batch:
         """No row, of which the network makes no loss, but that its body is run: for a process without a share."""
-        names = ("targets", "labelled", "offsets", "weights")
-        none = {name: {task: column[:0] for task, column in getattr(self, name).items()} for name in names}
-        partners = self.partners and self.partners.emptied()
-        return replace(self, **none, partners=partners)
+
+        def none(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {task: column[:0] for task, column in columns.items()}
+
+        return replace(
+            self, targets=none(self.targets), labelled=none(self.labelled), offsets=none(self.offsets),
+            weights=none(self.weights), partners=self.partners and self.partners.emptied(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Eda(Views):
         from nlptl.augment._words import changed, read_synonyms
 
         synonyms = read_synonyms(self.synonyms)
-        made = {}
+        made: dict[str, None] = {}
         for _ in range(self.views_a_row):
             operation = self.operations[int(rng.integers(len(self.operations)))]
             view = " ".join(changed(operation, text.split(), self.strength, synonyms, rng))

@@ -81,8 +81,8 @@ def make_adaptation(network: Network, kind: str, rows: int = 9) -> Adaptation:
 
 
 def main(encoder: Path, output: Path) -> None:
-    """Train for 20 steps under each balance, with each term of ``adapt`` and what else there is, on as many processes as
-    were launched; the main one writes what was learned, by ``<kind>/<parameter>``."""
+    """Train for 20 steps under each balance, with each term of ``adapt`` and each of ``BESIDES``, on as many processes
+    as were launched; the main one writes what was learned, by ``<kind>/<parameter>``."""
     accelerator = Accelerator(cpu=True)
     learned = {}
     for kind in [*kinds("balance"), *TERMS, *BESIDES]:

@@ -10,7 +10,7 @@ from nlptl.tune._mixout import MixoutLinear, mixing_out, mixout
 
 
 def test_the_papers_equation_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """p = .5, w₀ = 1, w = 3: a weight that stays is (3 − .5) / .5 = 5, one put back (1 − .5) / .5 = 1; the mean is 3."""
+    """p = .5, w₀ = 1, w = 3: one that stays is (3 − .5) / .5 = 5, one put back (1 − .5) / .5 = 1; the mean is 3."""
     monkeypatch.setattr(torch, "rand_like", lambda like: torch.tensor([0.2, 0.7]))
     assert mixout(torch.tensor([3.0, 3.0]), torch.tensor([1.0, 1.0]), 0.5).tolist() == [1.0, 5.0]
 
