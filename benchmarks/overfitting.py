@@ -1,9 +1,8 @@
 """Do the means against overfitting help at few labels? Each beside the same training without it.
 
-100 rows teach, a fifth of them held back to choose (epoch, and whether augmentation is kept), drawn by seed; at most 300
-fixed rows are scored. 64 tokens, four epochs. Compared: `lora` at its defaults, with views (eda), cutoff, mixup, an
-exponential average; `top_layers: 2`, with mixout at the paper's .7 and with L2-SP; the solved head, with eda. Nothing is
-tuned. Augmentation that does not win on the rows held back is not kept: then the row is the plain one, and `kept` says
+100 rows teach, a fifth of them held back to choose (epoch, and whether augmentation is kept), drawn by seed; at most
+300 fixed rows are scored. 64 tokens, four epochs. Compared: `lora` at its defaults, with views (eda), cutoff, mixup, an
+exponential average; `top_layers: 2`, with mixout at .7 and with L2-SP; the solved head, with eda. Nothing is tuned. Augmentation that does not win on the rows held back is not kept: then the row is the plain one, and `kept` says
 of how many that was not so.
 
 Each cell (set, setting, seed) is a line of `results/overfitting.jsonl`; `table` writes `results/overfitting.md`.
@@ -71,9 +70,10 @@ def write_table() -> None:
     cells = read()
     seeds = sorted({c["seed"] for c in cells})
     lines = ["# Against overfitting, 100 labels", "",
-             "Made by `python benchmarks/overfitting.py table` from the cells beside it; what is compared is told there.",
-             f"Accuracy in per cent (log loss in nats) on the scored rows, mean over seeds {', '.join(map(str, seeds))}.",
-             "`gain`: points over the same without it, with the 95 % interval over rows and seeds, all sets together.", "",
+             "Made by `python benchmarks/overfitting.py table` from the cells beside it; what is compared is told",
+             "there. Accuracy in per cent (log loss in nats) on the scored rows, mean over seeds "
+             f"{', '.join(map(str, seeds))}.",
+             "`gain`: points over the same without it, and its 95 % interval over rows and seeds, all sets together.", "",
              "| setting | " + " | ".join(SETS) + " | gain | kept |", "|---" * (len(SETS) + 3) + "|"]  # fmt: skip
     of = {(c["setting"], c["set"], c["seed"]): c for c in cells}
     for setting in SETTINGS:
