@@ -2,8 +2,9 @@
 
 100 rows teach, a fifth of them held back to choose (epoch, and whether augmentation is kept), drawn by seed; at most
 300 fixed rows are scored. 64 tokens, four epochs. Compared: `lora` at its defaults, with views (eda), cutoff, mixup, an
-exponential average; `top_layers: 2`, with mixout at .7 and with L2-SP; the solved head, with eda. Nothing is tuned. Augmentation that does not win on the rows held back is not kept: then the row is the plain one, and `kept` says
-of how many that was not so.
+exponential average; `top_layers: 2`, with mixout at .7 and with L2-SP; the solved head, with eda. Nothing is tuned.
+Augmentation that does not win on the rows held back is not kept: then the cell is the plain one's, and `kept` says of
+how many that was not so.
 
 Each cell (set, setting, seed) is a line of `results/overfitting.jsonl`; `table` writes `results/overfitting.md`.
 
@@ -73,7 +74,7 @@ def write_table() -> None:
              "Made by `python benchmarks/overfitting.py table` from the cells beside it; what is compared is told",
              "there. Accuracy in per cent (log loss in nats) on the scored rows, mean over seeds "
              f"{', '.join(map(str, seeds))}.",
-             "`gain`: points over the same without it, and its 95 % interval over rows and seeds, all sets together.", "",
+             "`gain`: points over the same without it, its 95 % interval over rows and seeds, all sets together.", "",
              "| setting | " + " | ".join(SETS) + " | gain | kept |", "|---" * (len(SETS) + 3) + "|"]  # fmt: skip
     of = {(c["setting"], c["set"], c["seed"]): c for c in cells}
     for setting in SETTINGS:
