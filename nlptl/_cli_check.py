@@ -31,6 +31,8 @@ def outline(recipe: Recipe) -> Iterator[str]:
     yield f"  encoder: {recipe.encoder.model}, {recipe.tune.kind}"
     if recipe.adapt:
         yield f"  adapt: {', '.join(way.kind for way in recipe.adapt)}"
+    if recipe.augment:
+        yield f"  augment: {', '.join(way.kind for way in recipe.augment)}"
     for task, head in recipe.heads.items():
         labels = ", ".join(head.labels) if head.labels else "labels as found"
         yield f"  heads.{task}: {head.kind}, from column {head.column or task!r}: {labels}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from nlptl.heads._reading import parts
 
 @dataclass(frozen=True)
 class Corpus:
-    """All rows that were read; arrays are indexed by row number of ``dataset``."""
+    """All rows that were read, in the order of ``dataset``, and the views that were made of them after those."""
 
     dataset: Dataset
     tasks: Mapping[str, Task]
@@ -27,6 +27,8 @@ class Corpus:
     domains: npt.NDArray[np.object_]
     encoded: Mapping[str, npt.NDArray[Any]]
     """By task, what ``Task.encode`` gives."""
+    origins: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Of the rows beyond those of ``dataset``, which are views made by ``augment``: the rows that they are views of."""
 
     @classmethod
     def of(cls, dataset: Dataset, heads: Mapping[str, Head]) -> Corpus:

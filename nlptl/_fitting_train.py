@@ -26,6 +26,7 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.train.loop import train
 from nlptl.transfer.plan import Turn
+from nlptl.tune._mixout import mixing_out
 from nlptl.tune.lora import Lora
 
 
@@ -53,7 +54,8 @@ def train_model(
     examples = partial(_examples, setting, turn, solved, network)
     taught = examples(turn.teach)
     adapting = adaptation(setting.recipe, setting.corpus, turn, network, taught, examples)
-    with bar(f"train {turn.name}") as progress:
+    mixing = mixing_out(network.backbone.body, network.backbone.rates, setting.recipe.train.mixout)
+    with bar(f"train {turn.name}") as progress, mixing:
         logged = train(
             network,
             taught,
@@ -69,6 +71,7 @@ def train_model(
             progress=progress,
             balance=setting.recipe.balance,
             adaptation=adapting,
+            augment=setting.recipe.augment,
         )
     if history is not None:
         history += logged

@@ -11,6 +11,7 @@ import numpy as np
 
 from nlptl._fitting_adapt import corrected, row_weights
 from nlptl._fitting_answers import answer, chosen_rows, scored_rows
+from nlptl._fitting_augment import Learned, augmented
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
@@ -67,11 +68,12 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     own, held_back = split_off(setting.recipe, turn, seed)
     with setting.clock("train"):
         kept = groups[np.isin(turn.teach, own.teach)]
-        solved = solve_turn(setting, own, kept, seed=seed)
-        setting, by_layer = with_layers(setting, own, solved)
+        learn = partial(_learn, held_back=held_back, seed=seed)
+        learned, augmentation = augmented(learn, setting, own, kept, held_back)
+        setting, own, kept, solved, model = (
+            learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
+        )  # fmt: skip
         trained = partial(train_model, seed=seed)
-        history: list[dict[str, Any]] = []
-        setting, model, climbed = climb(setting, own, held_back, solved, partial(trained, history=history))
         model, notes = corrected(setting, own, held_back, solved, model)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
@@ -114,13 +116,25 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         name: spreads.get(name, {}) | ({"adapt": note} if note else {}) | _how_weighed(solved, name) | by
         for name, note in notes.items()
     }
-    on_the_way: dict[str, Any] = {"climbed": climbed} if climbed else {}
+    on_the_way: dict[str, Any] = {"climbed": learned.climbed} if learned.climbed else {}
+    on_the_way |= {"augmented": augmentation} if augmentation else {}
+    by_layer = learned.by_layer
     if by_layer:
         on_the_way |= {"top layers": getattr(setting.recipe.tune, "layers", None), "loss by layer": by_layer}
     chosen = tuple(row | on_the_way for row in chosen_rows(solved, beside))
-    conflicts = tuple(entry["conflicts"] for entry in history if "conflicts" in entry)
+    conflicts = tuple(entry["conflicts"] for entry in learned.history if "conflicts" in entry)
     decided = tuple(decisions(setting.corpus, fitted, scored))
     return Outcome({turn.name: model}, scored, chosen, solved.heads, conflicts, decided)
+
+
+def _learn(setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed: int) -> Learned:
+    """Solve the heads of ``turn`` and train upon them as the recipe of ``setting`` says."""
+    solved = solve_turn(setting, turn, groups, seed=seed)
+    setting, by_layer = with_layers(setting, turn, solved)
+    history: list[dict[str, Any]] = []
+    train = partial(train_model, seed=seed, history=history)
+    setting, model, climbed = climb(setting, turn, held_back, solved, train)
+    return Learned(setting, turn, groups, solved, model, by_layer, climbed, history)
 
 
 def _rung(recipe: Recipe, task: str) -> str:
@@ -131,7 +145,7 @@ def _rung(recipe: Recipe, task: str) -> str:
         rung = "mix"
     else:
         rung = SOLVED if recipe.heads[task].kind == "linear" else recipe.heads[task].kind
-    return "+".join([rung, *(way.kind for way in recipe.adapt)])
+    return "+".join([rung, *(way.kind for way in recipe.adapt), *(way.kind for way in recipe.augment)])
 
 
 def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> SolvedTurn:

@@ -12,6 +12,7 @@ from nlptl._recipe_rules_adapt import ADAPT_RULES
 from nlptl._recipe_rules_cost import scratch_has_trained_heads
 from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
 from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
+from nlptl._recipe_rules_overfit import OVERFIT_RULES
 from nlptl._recipe_rules_tasks import task_adapters_have_tasks
 from nlptl._recipe_rules_transfer import (
     groups_stay_apart,
@@ -146,4 +147,5 @@ RULES: tuple[Callable[..., Problems], ...] = (
     adapters_apart_are_plain,
     scratch_has_trained_heads,
     task_adapters_have_tasks,
+    *OVERFIT_RULES,
 )

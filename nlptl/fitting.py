@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelerate import Accelerator
 
+from nlptl._fitting_augment import with_views
 from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
@@ -117,6 +118,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         corpus = Corpus.of(read(recipe.data, recipe.heads, quarantine), recipe.heads)
         folder.write_rejected(quarantine)
         planned, leaks = _plan(recipe, corpus)
+        corpus = with_views(recipe, corpus, (turn for _, turn, _ in planned))
     with clock("encode"):
         backbone, precision = _backbone(recipe, accelerator)
         account = Account()
@@ -235,6 +237,7 @@ def _encode(
     reading = recipe.adapt or recipe.train.select != "source"
     if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal":
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
+    rows = np.concatenate([rows, np.arange(len(corpus.dataset), len(corpus.texts))])  # views of rows that teach
     if any(head.reads_unlabelled for head in recipe.heads.values()):
         rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])

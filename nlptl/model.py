@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nlptl._model_objective import Objective, divergence
+from nlptl._model_views import CutView, Partners, cut_features, jensen_shannon, mixed, shares_of_task, whole_or_cut
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import LOOSE_MULTIPLE, TokenBatch, Tokens
@@ -35,6 +36,19 @@ class Batch:
     """By task: (rows, outputs) given logits, such as those of words; tasks may be absent."""
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     """By task: (rows,) how much each row's loss counts; tasks may be absent, whose rows count 1 each."""
+    cut: CutView | None = None
+    partners: Partners | None = None
+
+    def emptied(self) -> Batch:
+        """No row, of which the network makes no loss, but that its body is run: for a process without a share."""
+
+        def none(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {task: column[:0] for task, column in columns.items()}
+
+        return replace(
+            self, targets=none(self.targets), labelled=none(self.labelled), offsets=none(self.offsets),
+            weights=none(self.weights), partners=self.partners and self.partners.emptied(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -168,10 +182,7 @@ class Network(nn.Module):
     def last_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """By task: (rows, width) features that the head's last layer reads, and (rows, outputs) logits, offsets
         included."""
-        readings = batch.readings
-        if readings is None:
-            assert batch.tokens is not None
-            readings = self.backbone(batch.tokens, self.readings)
+        readings = self._read(batch)
         found = {name: head.last_layer(readings) for name, head in self.task_heads.items()}
         return {name: (x, z + batch.offsets[name] if name in batch.offsets else z) for name, (x, z) in found.items()}
 
@@ -186,8 +197,12 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """By task: the losses of its labelled rows, in nats; an empty tensor where no row has a label."""
+        if batch.partners is not None:
+            return self._mixed_losses(batch, batch.partners)
         first = {name: logits for name, (_, logits) in self.last_layers(batch).items()}
         losses = self.losses(batch, first)
+        if batch.cut is not None:
+            return self._with_cut(batch, batch.cut, first, losses)
         if not (self.training and self.objective.r_drop):
             return losses
         second = {name: logits for name, (_, logits) in self.last_layers(batch).items()}
@@ -197,6 +212,46 @@ class Network(nn.Module):
             + self.objective.r_drop / 2 * divergence(first[name], second[name], task.link)[batch.labelled[name]]
             for name, task in ((name, head.task) for name, head in self.task_heads.items())
         }
+
+    def _read(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The readings of the batch's rows."""
+        readings = batch.readings
+        if readings is None:
+            assert batch.tokens is not None
+            readings = self.backbone(batch.tokens, self.readings)
+        rows = len(next(iter(batch.targets.values())))
+        return {name: vectors[:rows] for name, vectors in readings.items()}
+
+    def _with_cut(
+        self, batch: Batch, view: CutView, first: Mapping[str, Tensor], losses: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        with cut_features(self.backbone.body, view.cut):
+            second = {name: z for name, (_, z) in self.last_layers(whole_or_cut(batch, view.cut)).items()}
+        other = self.losses(batch, second)
+        return {
+            name: view.way.total(
+                losses[name],
+                other[name],
+                jensen_shannon(first[name], second[name], head.task.link)[batch.labelled[name]],
+            )
+            for name, head in self.task_heads.items()
+        }
+
+    def _mixed_losses(self, batch: Batch, partners: Partners) -> dict[str, Tensor]:
+        readings = self._read(batch)
+        others = {part: partners.everyone(vectors)[partners.places] for part, vectors in readings.items()}
+        losses = {}
+        for name, head in self.task_heads.items():
+            share = shares_of_task(partners, batch.labelled, name)
+            logits = head({part: mixed(vectors, others[part], share) for part, vectors in readings.items()})
+            if name in batch.offsets:
+                logits = logits + mixed(batch.offsets[name], partners.batch.offsets[name], share)
+            total = torch.zeros_like(share)
+            for side, counts in ((batch, share), (partners.batch, 1 - share)):
+                own = self._row_losses(head.task, logits, side.targets[name])
+                total = total + counts * own * side.weights.get(name, torch.ones_like(share))
+            losses[name] = total[batch.labelled[name]]
+        return losses
 
     def _row_losses(self, task: Task, logits: Tensor, targets: Tensor) -> Tensor:
         if self.training and self.objective != Objective():

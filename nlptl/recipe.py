@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from nlptl._contracts_adapt import Adapt
+from nlptl._contracts_augment import Augment
 from nlptl._recipe_file import Document, read
 from nlptl._recipe_problems import in_words, refusal
 from nlptl._recipe_rules import broken
@@ -107,6 +108,14 @@ class Train(Settings):
     class_weights: Literal["balanced"] | None = Field(None, description="balanced: rare labels count more.")
     focal_gamma: float = Field(0.0, ge=0, description="Focal loss: how much less rows count that are easy.")
     r_drop: float = Field(0.0, ge=0, description="R-Drop: weight of the disagreement of two passes under dropout.")
+    mixout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the pretrained weights that learn which are at their start in a step."
+    )
+    average: Literal["ema", "swa"] | None = Field(
+        None, description="What answers: an exponential or plain mean of the weights over the steps; none: the last."
+    )
+    average_decay: float = Field(0.99, ge=0, lt=1, description="Of ema: what stays of the average at a step.")
+    average_start: Share = Field(0.0, description="The share of the run from which on weights are averaged.")
     warmup: Share = Field(0.1, description="Share of the steps over which the learning rate rises.")
     decay: Literal["linear", "cosine", "constant"] = "linear"
     clip: float | None = Field(1.0, gt=0, description="Largest gradient norm.")
@@ -183,6 +192,9 @@ class Recipe(Settings):
     tune: Annotated[Tune, KindOf("tune")] = Field(default_factory=_frozen)
     heads: dict[str, Annotated[Head, KindOf("heads")]] = Field(min_length=1, description="Each task and its head.")
     adapt: tuple[Annotated[Adapt, KindOf("adapt")], ...] = Field((), description="What closes the gap to the target.")
+    augment: tuple[Annotated[Augment, KindOf("augment")], ...] = Field(
+        (), description="More views of the rows that teach; kept only where validation gains."
+    )
     balance: Annotated[Balance, KindOf("balance")] = Field(default_factory=_equal)
     train: Train = Train()
     evaluate: Evaluate = Evaluate()

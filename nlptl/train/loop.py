@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,20 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from nlptl._contracts_augment import Augment
 from nlptl.balance.equal import Equal
 from nlptl.contracts import Balance, Ints, Rate
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network
 from nlptl.recipe import Train
 from nlptl.train.adaptation import Adaptation
+from nlptl.train.average import Average
 from nlptl.train.batches import epoch_batches, share_of
 from nlptl.train.losses import StepLosses, cosines, task_means
 from nlptl.train.sampler import Sampler
 from nlptl.train.schedule import rate_factor
 from nlptl.train.state import TrainingState
+from nlptl.train.views import StepViews
 
 MEASURED = 5
 """Steps of a run, evenly spaced, at which the angles between the tasks' gradients are measured."""
@@ -73,6 +77,7 @@ def train(
     balance: Balance | None = None,
     adaptation: Adaptation | None = None,
     judge: Callable[[], dict[str, float]] | None = None,
+    augment: Sequence[Augment] = (),
 ) -> list[dict[str, Any]]:
     """Train, in place, what in ``network`` requires gradients; returns what was logged.
 
@@ -88,6 +93,7 @@ def train(
         log: receives an entry a step as it is made, and on a resume all those before the checkpoint.
         progress: receives the steps done and the steps in all.
         judge: called at the end of each epoch in place of the validation loss: by task, what is lower for a better one.
+        augment: how the rows that teach are shown; views that are texts are among ``examples`` already.
         adaptation: terms upon ``network`` whose gradients join those of the losses; logged as ``adapt.<kind>``.
 
     Raises:
@@ -98,7 +104,8 @@ def train(
     beside = [] if adaptation is None else adaptation.batches(len(steps), seed)
     optimizer = _optimizer(network, settings, adaptation)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
-    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    learning: dict[str, torch.Tensor] = dict(moving(network))
+    average = Average.of(dict(learning), settings)
     if adaptation is not None:
         adaptation.to(accelerator.device)
         learning |= adaptation.state()
@@ -106,7 +113,7 @@ def train(
     apart = set(map(id, own))
     shared = [p for p in network.backbone.parameters() if p.requires_grad and id(p) not in apart]
     balancer = (balance or Equal()).start(len(network.heads))
-    state = TrainingState(learning, optimizer, balancer)
+    state = TrainingState(learning, optimizer, balancer, average)
     start = {name: p.detach().clone() for name, p in network.backbone.body.named_parameters()
              if name in network.backbone.rates and settings.l2_sp}  # fmt: skip
     peaks = [group["lr"] for group in optimizer.param_groups]
@@ -125,7 +132,8 @@ def train(
 
         active = [task for task in network.heads if task not in state.stopped_tasks]
         seed_dropout = partial(_seed_dropout, seed, step.number, accelerator.process_index)
-        losses = StepLosses(wrapped, examples, step.batches, accelerator, own, active, seed_dropout)
+        views = StepViews.of(network, augment, (seed, step.number))
+        losses = StepLosses(wrapped, examples, step.batches, accelerator, own, active, seed_dropout, views)
         conflicts = None
         if shared and len(network.heads) > 1 and step.number % math.ceil(len(steps) / MEASURED) == 0:
             conflicts = cosines(losses.gradients(shared)[1]).tolist()
@@ -143,6 +151,8 @@ def train(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         balancer.after_step(losses)
+        if average is not None:
+            average.update((step.number + 1) / len(steps))
         state.step += 1
 
         entry = {"step": state.step, "epoch": step.epoch + 1, "loss": loss, "lr": peaks[0] * factor, "norm": norm}
@@ -150,15 +160,16 @@ def train(
         if len(network.heads) > 1:
             entry |= {f"loss {task}": value for task, value in zip(network.heads, by_task.tolist(), strict=True)}
             entry |= {} if conflicts is None else {"conflicts": conflicts}
-        if step.ends_epoch and validation is not None:
-            held_out = held_out_losses(network, validation, settings, accelerator)
-            entry["validation_loss"] = sum(held_out.values())
-            if judge is None:
-                state.judge(held_out, settings.patience)
-        if step.ends_epoch and judge is not None:
-            judged = judge()
-            entry[settings.select] = sum(judged.values())
-            state.judge(judged, settings.patience)
+        with nullcontext() if average is None or not step.ends_epoch else average.answering():
+            if step.ends_epoch and validation is not None:
+                held_out = held_out_losses(network, validation, settings, accelerator)
+                entry["validation_loss"] = sum(held_out.values())
+                if judge is None:
+                    state.judge(held_out, settings.patience)
+            if step.ends_epoch and judge is not None:
+                judged = judge()
+                entry[settings.select] = sum(judged.values())
+                state.judge(judged, settings.patience)
         state.history.append(entry)
         log(entry)
         progress(state.step, len(steps))
@@ -167,9 +178,20 @@ def train(
                 state.save(folder, fingerprint)
             accelerator.wait_for_everyone()
 
+    if average is not None:
+        average.keep()
     state.keep_best()
     network.eval()
     return state.history
+
+
+def moving(network: Network) -> Iterator[tuple[str, torch.Tensor]]:
+    """What training moves, by name: the parameters that learn, and the running statistics of heads that do."""
+    yield from ((name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad)
+    for name, head in network.task_heads.items():
+        if any(parameter.requires_grad for parameter in head.parameters()):
+            buffers = head.named_buffers(prefix=f"heads.{name}")
+            yield from ((path, buffer) for path, buffer in buffers if buffer.is_floating_point())
 
 
 def held_out_losses(
