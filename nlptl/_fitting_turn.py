@@ -14,12 +14,13 @@ from nlptl._fitting_answers import answer, chosen_rows, scored_rows
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
+from nlptl._fitting_contrast import contrast, train_any
 from nlptl._fitting_domains import per_domain
 from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
 from nlptl._fitting_layers import with_layers
 from nlptl._fitting_select import chosen_by
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
-from nlptl._fitting_train import split_off, train_model, trains
+from nlptl._fitting_train import split_off, trains
 from nlptl._fitting_weigh import Weighed, weigh_sources
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Ints, Source
@@ -33,6 +34,7 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
+from nlptl.tune.contrastive import Contrastive
 
 SOLVED = "solved"
 """The rung of solved heads on the frozen encoder; where more was trained, it answers too, to be compared with."""
@@ -67,9 +69,12 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         kept = groups[np.isin(turn.teach, own.teach)]
         solved = solve_turn(setting, own, kept, seed=seed)
         setting, by_layer = with_layers(setting, own, solved)
-        trained = partial(train_model, seed=seed)
+        trained = partial(train_any, seed=seed)
         history: list[dict[str, Any]] = []
-        setting, model, climbed = climb(setting, own, held_back, solved, partial(trained, history=history))
+        if isinstance(setting.recipe.tune, Contrastive):
+            setting, model, climbed = contrast(setting, own, solved, seed)
+        else:
+            setting, model, climbed = climb(setting, own, held_back, solved, partial(trained, history=history))
         model, notes = corrected(setting, own, held_back, solved, model)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
