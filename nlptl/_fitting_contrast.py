@@ -146,7 +146,7 @@ def learn(lesson: Lesson) -> Contrasted:
         {"rung": "frozen", "validation loss": float(_losses(below).mean()), "won": True},
         {"rung": "contrastive", "validation loss": float(_losses(best[1]).mean()), "won": won, "steps": best[0]},
     ]
-    if not won:
+    if not won and lesson.tune.keep == "won":
         return Contrasted(None, {}, tried)
     last = _body(lesson, lesson.classes)
     last.advance(best[0])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import WORDS
 from made_mail import mail
 
 import nlptl
@@ -27,25 +28,32 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
 
 
 @pytest.fixture(scope="module")
-def either_or(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Spam where both or neither of two words stand in a mail: no linear head over the body as it is tells that well."""
-    rows = mail(200, ("ann",))
-    words = rows.text.str.split()
-    rows["label"] = np.where([("water" in each) == ("time" in each) for each in words], "spam", "ham")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One word among ten tells spam: the body as it is hardly lets it through, and can learn to."""
+    rng = np.random.default_rng(0)
+    texts, labels = [], []
+    for place in range(200):
+        words = list(rng.choice(WORDS[:60], 10))
+        words[rng.integers(10)] = "cash" if place % 2 else "gas"
+        texts.append(" ".join(words))
+        labels.append("spam" if place % 2 else "ham")
     path = tmp_path_factory.mktemp("data") / "mail.parquet"
-    rows.to_parquet(path)
+    pd.DataFrame({"text": texts, "label": labels}).to_parquet(path)
     return path
+
+
+FAR = {"body": "lora", "lr": 1e-2, "steps": 10, "check_steps": 10, "rows": 48}
 
 
 @pytest.mark.parametrize("body", ["full", "lora"])
 def test_a_rung_that_wins_is_shipped_saved_and_the_same_again(
-    tiny_encoder: Path, either_or: Path, tmp_path: Path, body: str
+    tiny_encoder: Path, marked: Path, tmp_path: Path, body: str
 ) -> None:
-    tune = {"body": body, "steps": 120, "check_steps": 60, "rows": 64, "lr": 3e-3 if body == "full" else 2e-2}
-    made = recipe(tiny_encoder, either_or, tune=tune, transfer={"target_labels": "all"})
+    tune = FAR | ({"body": "full", "lr": 3e-4, "keep": "always"} if body == "full" else {})
+    made = recipe(tiny_encoder, marked, tune=tune, transfer={"target_labels": 24})
     run = nlptl.fit(made, out=tmp_path / "run")
     frozen, contrastive = run.results["chosen"][0]["climbed"]
-    assert contrastive["won"] and contrastive["validation loss"] < frozen["validation loss"]
+    assert body == "full" or (contrastive["won"] and contrastive["validation loss"] < frozen["validation loss"])
     assert {cell["shipped"] for cell in run.results["domains"].values()} == {"contrastive"}
     answers = run.predict(TEXTS)
     pd.testing.assert_frame_equal(nlptl.load(tmp_path / "run").predict(TEXTS), answers, atol=1e-6)
@@ -55,13 +63,14 @@ def test_a_rung_that_wins_is_shipped_saved_and_the_same_again(
 
 def test_a_rung_that_does_not_win_leaves_the_solved_head(tiny_encoder: Path, tmp_path: Path) -> None:
     mail(people=("ann",)).to_parquet(tmp_path / "mail.parquet")
-    still = recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"lr": 1e-9})
+    still = recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"lr": 1e-9}, encoder={"pool": "last"})
     run = nlptl.fit(still, out=tmp_path / "run")
     assert [(rung["rung"], rung["won"]) for rung in run.results["chosen"][0]["climbed"]] == [
         ("frozen", True), ("contrastive", False)
     ]  # fmt: skip
     assert {cell["shipped"] for cell in run.results["domains"].values()} == {"solved"}
-    solved = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"kind": "frozen"}), out=tmp_path / "solved")
+    frozen = nlptl.Recipe(**still.model_dump() | {"tune": {"kind": "frozen"}})
+    solved = nlptl.fit(frozen, out=tmp_path / "solved")
     pd.testing.assert_frame_equal(run.predict(TEXTS), solved.predict(TEXTS))
 
 
@@ -72,12 +81,11 @@ def test_one_label_a_class_leaves_no_pair_and_says_so(tiny_encoder: Path, tmp_pa
     assert not tried["won"] and "no label with two rows" in tried["why"]
 
 
-def test_names_are_embedded_by_the_body_that_learned(tiny_encoder: Path, either_or: Path, tmp_path: Path) -> None:
+def test_names_are_embedded_by_the_body_that_learned(tiny_encoder: Path, marked: Path, tmp_path: Path) -> None:
     heads = {"spam": {"kind": "linear", "column": "label", "prior": "label_names",
-                      "names": {"ham": ["the report"], "spam": ["water and time"]}}}  # fmt: skip
-    tune = {"steps": 60, "check_steps": 60, "rows": 64, "lr": 3e-3}
+                      "names": {"ham": ["gas"], "spam": ["free cash"]}}}  # fmt: skip
     run = nlptl.fit(
-        recipe(tiny_encoder, either_or, tune=tune, heads=heads, transfer={"target_labels": "all"}), out=tmp_path / "run"
+        recipe(tiny_encoder, marked, tune=FAR, heads=heads, transfer={"target_labels": 24}), out=tmp_path / "run"
     )
     assert run.results["chosen"][0]["climbed"][-1]["won"]
     pd.testing.assert_frame_equal(nlptl.load(tmp_path / "run").predict(TEXTS), run.predict(TEXTS), atol=1e-6)
@@ -85,11 +93,9 @@ def test_names_are_embedded_by_the_body_that_learned(tiny_encoder: Path, either_
 
 def test_it_may_be_a_rung_of_the_climb(tiny_encoder: Path, tmp_path: Path) -> None:
     mail(people=("ann",)).to_parquet(tmp_path / "mail.parquet")
-    made = recipe(
-        tiny_encoder, tmp_path / "mail.parquet", train={"validation": 0.3}, transfer={"target_labels": "all"}
-    ).model_dump()
-    made["tune"] = {"kind": "auto", "rungs": ["contrastive"]}
-    run = nlptl.fit(nlptl.Recipe(**made), out=tmp_path / "run")
+    made = recipe(tiny_encoder, tmp_path / "mail.parquet", transfer={"target_labels": 16}).model_dump()
+    climbing = {"tune": {"kind": "auto", "rungs": ["contrastive"]}, "train": {"validation": 0.3}}
+    run = nlptl.fit(nlptl.Recipe(**made | climbing), out=tmp_path / "run")
     assert [rung["rung"] for rung in run.results["chosen"][0]["climbed"]] == ["frozen", "contrastive"]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from nlptl.contracts import UNLABELLED, Ints
 from nlptl.encoder.backbone import Backbone
-from nlptl.encoder.tokens import Tokens
+from nlptl.encoder.tokens import Tokens, token_batches
 from nlptl.errors import RunError
 from nlptl.heads._reading import parts
 from nlptl.tune._contrast import balanced_rows, contrastive_losses
@@ -21,6 +21,10 @@ CLIP = 1.0
 
 WARMUP = 3
 """Steps over which the learning rate rises; it then stays, so that training may end at any step."""
+
+
+GROUP_TOKENS = 512
+"""A batch goes through the body in groups of like length, so that short texts are not padded to the longest."""
 
 
 class Contrasting:
@@ -86,11 +90,18 @@ class Contrasting:
         rows = balanced_rows(classes, max(2, self.settings.rows // max(labels, 1)), hardness, self.rng)
         device = self.learning[0].device
         names = parts([self.readings[task]])
-        found = self.backbone(self.tokens.batch(rows, device), names)
-        vectors = torch.cat([found[name] for name in names], dim=1)
+        groups = token_batches(self.tokens.row_lengths[rows], GROUP_TOKENS)
+        rows = rows[np.concatenate(groups)]
+        found = [self.backbone(self.tokens.batch(of, device), names) for of in np.split(rows, _ends(groups))]
+        vectors = torch.cat([torch.cat([each[name] for each in found]) for name in names], dim=1)
         losses = contrastive_losses(vectors, torch.from_numpy(classes[rows]).to(device), self.settings.temperature)
         mean = losses.mean()
         mean.backward()  # type: ignore[no-untyped-call]
         # A row is as hard as its loss was when it was last met; the floor keeps every row in the draw.
         hardness[rows] = np.maximum(losses.detach().double().cpu().numpy(), 0.05)
         return float(mean.detach())
+
+
+def _ends(groups: list[Ints]) -> Ints:
+    """Where each group but the last ends, laid one after another."""
+    return np.cumsum([len(group) for group in groups])[:-1].astype(np.int64)

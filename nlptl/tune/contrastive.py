@@ -11,7 +11,7 @@ from nlptl.contracts import Tune
 if TYPE_CHECKING:
     from nlptl.encoder.backbone import Backbone
 
-RATES = {"lora": 3e-3, "full": 1e-4}
+RATES = {"lora": 3e-3, "full": 2e-4}
 
 
 class Contrastive(Tune):
@@ -27,15 +27,16 @@ class Contrastive(Tune):
     kind: Literal["contrastive"] = "contrastive"
     body: Literal["lora", "full"] = Field("full", description="What learns: an adapter, or the weights themselves.")
     layers: Literal["all"] | Annotated[int, Field(gt=0)] = Field(
-        "all", description="all, or how many top layers learn: fewer are faster."
+        "all", description="all, or how many top layers learn: fewer are faster. The embeddings stay as they are."
     )
     rank: int = Field(8, gt=0, description="With body: lora, the rank of the adapter.")
-    lr: float | None = Field(None, gt=0, description="Peak learning rate; none: 3e-3 for lora, 1e-4 for full.")
-    steps: int = Field(12, gt=0, description="At most so many batches; held-out rows may stop it before.")
-    check_steps: int = Field(4, gt=0, description="Held-out rows are looked at after every so many batches.")
-    rows: int = Field(32, ge=4, description="Texts a batch, the same number of each label, two at least.")
+    lr: float | None = Field(None, gt=0, description="Peak learning rate; none: 3e-3 for lora, 2e-4 for full.")
+    steps: int = Field(6, gt=0, description="At most so many batches; held-out rows may stop it before.")
+    check_steps: int = Field(3, gt=0, description="Held-out rows are looked at after every so many batches.")
+    rows: int = Field(48, ge=4, description="Texts a batch, the same number of each label, two at least.")
     temperature: float = Field(0.1, gt=0, description="Of the loss: the lower, the more the hardest pairs count.")
     folds: int = Field(2, ge=2, description="Bodies that are trained to choose by, each without a part of the rows.")
+    keep: Literal["won", "always"] = Field("won", description="won: only where held-out rows surely gain; or always.")
 
     @property
     def rate(self) -> float:
@@ -53,4 +54,4 @@ class Contrastive(Tune):
 
         if self.body == "lora":
             return Lora(rank=self.rank, layers=self.layers, targets="all").apply(backbone)
-        return let_learn(backbone, lr=self.rate, layers=None if self.layers == "all" else self.layers)
+        return let_learn(backbone, lr=self.rate, layers=backbone.depth if self.layers == "all" else self.layers)
