@@ -1,4 +1,4 @@
-"""What training by contrasts asks of the sections beside it."""
+"""What training by contrasts, and the curve of labels, ask of the sections beside them."""
 
 from __future__ import annotations
 
@@ -37,3 +37,18 @@ def contrasts_have_what_they_need(
             ("train", "validation"),
             "holds rows back, and contrastive chooses on folds of all of them; set it to 0.",
         )
+
+
+def curves_have_labels_to_draw(evaluate: Any, transfer: Any, heads: Any) -> Problems:
+    """Whether the curve of labels has rows to draw from, by class, and points in order."""
+    cold = evaluate.cold_start
+    if cold is None:
+        return
+    place = ("evaluate", "cold_start")
+    if list(cold.shots) != sorted(set(cold.shots)):
+        yield (*place, "shots"), "are not in ascending order, each once; write them so, such as [0, 1, 2, 4, 8]."
+    if transfer.hold_out == 1:
+        yield place, "draws labels of a target's unscored rows, and transfer.hold_out: 1 leaves none; lower it."
+    for task, head in heads.items():
+        if head.multilabel:
+            yield place, f"draws labels class by class, and heads.{task} is multilabel; set cold_start: null."
