@@ -70,7 +70,9 @@ class Cold:
 
     def vectors(self, rows: Ints) -> dict[str, Floats]:
         """By reading that a head may choose."""
-        return {reading: self.setting.vectors.of(rows, reading) for reading in CHOICES[self.setting.recipe.encoder.pool]}
+        return {
+            reading: self.setting.vectors.of(rows, reading) for reading in CHOICES[self.setting.recipe.encoder.pool]
+        }
 
     def folds(self, rows: Ints, seed: int, sources: bool = False) -> Folds:
         """Over ``rows``; equal texts stay together."""
@@ -141,9 +143,7 @@ def _moved(cold: Cold, sources: Solved, shown: Ints) -> LinearWeights:
     assert cold.scaling is not None
     vectors = cold.setting.vectors.of(shown, sources.reading)
     targets = cold.task.targets(cold.setting.corpus.encoded[cold.task.name][shown])
-    rows = GroupedRows(
-        cold.scaling(vectors), targets, sources.logits(vectors), [np.arange(len(shown))], cold.task.link
-    )
+    rows = GroupedRows(cold.scaling(vectors), targets, sources.logits(vectors), [np.arange(len(shown))], cold.task.link)
     found = deviate(rows, choose_spread(rows)[0])
     weights, bias = cold.scaling.raw(found.weights[0], found.bias[0])
     return LinearWeights(sources.reading, sources.weights + weights, sources.bias + bias, None)

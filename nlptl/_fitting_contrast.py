@@ -188,7 +188,9 @@ def _without(classes: Ints, folds: Folds, fold: int) -> Ints:
 
 def _body(lesson: Lesson, classes: Mapping[str, Ints]) -> Contrasting:
     torch.manual_seed(lesson.seed)  # adapters are drawn from torch's own generator
-    backbone = lesson.tune.apply(deepcopy(lesson.fresh)).freeze(lesson.precision)
+    tokenizer = lesson.fresh.tokenizer
+    copied = deepcopy(lesson.fresh, {id(tokenizer): tokenizer})
+    backbone = lesson.tune.apply(copied).freeze(lesson.precision)
     tokens = tokenize(backbone, lesson.texts, lesson.pairs)
     readings = dict.fromkeys(classes, lesson.reading)
     return Contrasting(backbone, lesson.tune, tokens, classes, readings, lesson.seed)
@@ -203,8 +205,11 @@ def _read_each(lesson: Lesson, bodies: Sequence[Contrasting]) -> Callable[[str],
         vectors.append(np.concatenate([found[name] for name in names], axis=1))
 
     def of(name: str) -> list[Body]:
-        priors = [directions_of_names(body.backbone, lesson.tasks[name], (lesson.reading,)) for body in bodies]
-        return [Body(x, None if prior is None else prior[lesson.reading]) for x, prior in zip(vectors, priors, strict=True)]
+        made = []
+        for body, of_body in zip(bodies, vectors, strict=True):
+            prior = directions_of_names(body.backbone, lesson.tasks[name], (lesson.reading,))
+            made.append(Body(of_body, None if prior is None else prior[lesson.reading]))
+        return made
 
     return of
 

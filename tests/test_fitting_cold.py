@@ -100,7 +100,11 @@ def test_contrasts_are_drawn_where_the_recipe_asks_for_them(tiny_encoder: Path, 
         ({"evaluate": {"cold_start": {"shots": [4, 1]}}}, "evaluate.cold_start.shots: are not in ascending order"),
         ({"transfer": {"hold_out": 1.0}}, "evaluate.cold_start: draws labels of a target's unscored rows"),
         (
-            {"heads": {"spam": {"kind": "linear", "column": "label", "prior": None, "names": None, "multilabel": True}}},
+            {
+                "heads": {
+                    "spam": {"kind": "linear", "column": "label", "prior": None, "names": None, "multilabel": True}
+                }
+            },
             "evaluate.cold_start: draws labels class by class",
         ),
     ],

@@ -1,4 +1,4 @@
-"""A solved head over vectors of a body that the same few labels taught: what to choose, chosen on rows held out of both.
+"""A solved head over vectors of a body that the same few labels taught: chosen on rows held out of both.
 
 Rows that taught a body look separable in its vectors, so folds over them would ask for too weak a prior. Here each fold
 brings the vectors of a body that its held-out rows did not teach.

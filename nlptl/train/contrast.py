@@ -19,16 +19,13 @@ from nlptl.tune.contrastive import Contrastive
 CLIP = 1.0
 """Largest gradient norm."""
 
-WARMUP = 3
-"""Steps over which the learning rate rises; it then stays, so that training may end at any step."""
-
 
 GROUP_TOKENS = 512
 """A batch goes through the body in groups of like length, so that short texts are not padded to the longest."""
 
 
 class Contrasting:
-    """A body in training. Several may be in training at a time: each step seeds what it draws.
+    """A body in training, at one learning rate, so that it may end at any step; several may be in training at a time.
 
     Every process does all the work: a handful of texts is not worth dividing, and all processes come to the same body.
     """
@@ -71,8 +68,6 @@ class Contrasting:
         self.backbone.eval()
 
     def _step(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.rate * min(1.0, self.steps / WARMUP)
         loss = sum(self._backward(task) for task in self.classes)
         norm = float(torch.nn.utils.clip_grad_norm_(self.learning, CLIP))
         if not (math.isfinite(loss) and math.isfinite(norm)):

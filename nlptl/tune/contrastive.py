@@ -30,17 +30,17 @@ class Contrastive(Tune):
         "all", description="all, or how many top layers learn: fewer are faster. The embeddings stay as they are."
     )
     rank: int = Field(8, gt=0, description="With body: lora, the rank of the adapter.")
-    lr: float | None = Field(None, gt=0, description="Peak learning rate; none: 3e-3 for lora, 2e-4 for full.")
-    steps: int = Field(6, gt=0, description="At most so many batches; held-out rows may stop it before.")
-    check_steps: int = Field(3, gt=0, description="Held-out rows are looked at after every so many batches.")
+    lr: float | None = Field(None, gt=0, description="Learning rate; none: 3e-3 for lora, 2e-4 for full.")
+    steps: int = Field(4, gt=0, description="At most so many batches; held-out rows may stop it before.")
+    check_steps: int = Field(2, gt=0, description="Held-out rows are looked at after every so many batches.")
     rows: int = Field(48, ge=4, description="Texts a batch, the same number of each label, two at least.")
-    temperature: float = Field(0.1, gt=0, description="Of the loss: the lower, the more the hardest pairs count.")
+    temperature: float = Field(0.3, gt=0, description="Of the loss: the lower, the more the hardest pairs count.")
     folds: int = Field(2, ge=2, description="Bodies that are trained to choose by, each without a part of the rows.")
     keep: Literal["won", "always"] = Field("won", description="won: only where held-out rows surely gain; or always.")
 
     @property
     def rate(self) -> float:
-        """The peak learning rate."""
+        """The learning rate."""
         return RATES[self.body] if self.lr is None else self.lr
 
     def apply(self, backbone: Backbone) -> Backbone:

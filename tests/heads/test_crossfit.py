@@ -1,5 +1,7 @@
 """A head over vectors that its own labels shaped: the strength is that of rows held out of both."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,11 +58,9 @@ def test_the_head_is_the_chosen_one_divided_by_its_temperature() -> None:
     head = solve_chosen(TASK, "last", Body(vectors), classes, np.arange(ROWS), choice)
     logits = torch.from_numpy(head.logits(vectors))
     targets = torch.from_numpy(TASK.targets(classes))
-    hot = choose_crossfit(TASK, [Body(vectors)] * 2, classes, FOLDS)
     assert float(row_losses(logits, targets, "sigmoid").mean()) < choice.losses.mean()
-    warmer = solve_chosen(
-        TASK, "last", Body(vectors), classes, np.arange(ROWS), type(hot)(hot.precision, 0.0, 2 * hot.temperature, hot.losses)
-    )  # fmt: skip
+    hotter = replace(choice, temperature=2 * choice.temperature)
+    warmer = solve_chosen(TASK, "last", Body(vectors), classes, np.arange(ROWS), hotter)
     np.testing.assert_allclose(2 * warmer.logits(vectors), head.logits(vectors), rtol=1e-9)
 
 

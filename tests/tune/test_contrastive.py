@@ -68,7 +68,8 @@ def test_pairs_need_two_rows_of_a_class_and_another_class() -> None:
 
 @pytest.mark.parametrize(("body", "layers"), [("full", "all"), ("full", 1), ("lora", "all"), ("lora", 1)])
 def test_what_learns_is_what_was_asked_for(tiny_encoder: Path, body: str, layers: str | int) -> None:
-    backbone = Contrastive(body=body, layers=layers).apply(Backbone.load(Encoder(model=str(tiny_encoder), max_length=24)))
+    loaded = Backbone.load(Encoder(model=str(tiny_encoder), max_length=24))
+    backbone = Contrastive(body=body, layers=layers).apply(loaded)
     backbone.freeze("float32")
     learning = {name for name, parameter in backbone.body.named_parameters() if parameter.requires_grad}
     assert learning and all((".lora_" in name) == (body == "lora") for name in learning)
