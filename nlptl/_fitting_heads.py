@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,11 +40,15 @@ def plain_cosines(setting: Setting, name: str, rows: Ints) -> dict[str, Floats]:
 
 
 def embed_names(backbone: Backbone, task: Task, pool: str) -> Names:
+    """As ``names_by_reading``, for all that ``encoder.pool`` allows a head to read."""
+    return names_by_reading(backbone, task, CHOICES[pool])
+
+
+def names_by_reading(backbone: Backbone, task: Task, readings: Sequence[str]) -> Names:
     """The vectors of what the labels of ``task`` are called, by reading; nothing where its head does not ask."""
     phrasings = task.head.phrasings(task.labels)
     if not phrasings:
         return {}
-    readings = CHOICES[pool]
     found = encode(
         backbone, [text for label in phrasings for text in label], None, readings=parts(readings), store=None
     )
@@ -57,7 +62,12 @@ def embed_names(backbone: Backbone, task: Task, pool: str) -> Names:
 def names_prior(setting: Setting, task: Task) -> dict[str, Floats] | None:
     """By reading, the (width, outputs) directions of what the labels are called, where the head takes them for its
     prior mean."""
-    names = embed_names(setting.backbone, task, setting.recipe.encoder.pool)
+    return directions_of_names(setting.backbone, task, CHOICES[setting.recipe.encoder.pool])
+
+
+def directions_of_names(backbone: Backbone, task: Task, readings: Sequence[str]) -> dict[str, Floats] | None:
+    """By reading, the (width, outputs) directions of what the labels are called; None where the head does not ask."""
+    names = names_by_reading(backbone, task, readings)
     return {reading: as_logits(directions(label_vectors(of)).T) for reading, of in names.items()} or None
 
 

@@ -15,6 +15,7 @@ from nlptl._fitting_augment import Learned, augmented
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
+from nlptl._fitting_contrast import contrast, train_any
 from nlptl._fitting_cost import SCRATCH
 from nlptl._fitting_domains import per_domain
 from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
@@ -22,7 +23,7 @@ from nlptl._fitting_layers import with_layers
 from nlptl._fitting_scratch import scratch_model
 from nlptl._fitting_select import chosen_by
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
-from nlptl._fitting_train import split_off, train_model, trains
+from nlptl._fitting_train import split_off, trains
 from nlptl._fitting_weigh import Weighed, weigh_sources
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Ints, Source
@@ -36,6 +37,7 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
+from nlptl.tune.contrastive import Contrastive
 
 SOLVED = "solved"
 """The rung of solved heads on the frozen encoder; where more was trained, it answers too, to be compared with."""
@@ -73,7 +75,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         setting, own, kept, solved, model = (
             learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
         )  # fmt: skip
-        trained = partial(train_model, seed=seed)
+        trained = partial(train_any, seed=seed)
         model, notes = corrected(setting, own, held_back, solved, model)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
@@ -132,8 +134,11 @@ def _learn(setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed:
     solved = solve_turn(setting, turn, groups, seed=seed)
     setting, by_layer = with_layers(setting, turn, solved)
     history: list[dict[str, Any]] = []
-    train = partial(train_model, seed=seed, history=history)
-    setting, model, climbed = climb(setting, turn, held_back, solved, train)
+    if isinstance(setting.recipe.tune, Contrastive):
+        setting, model, climbed = contrast(setting, turn, solved, seed)
+    else:
+        train = partial(train_any, seed=seed, history=history)
+        setting, model, climbed = climb(setting, turn, held_back, solved, train)
     return Learned(setting, turn, groups, solved, model, by_layer, climbed, history)
 
 

@@ -9,6 +9,7 @@ from inspect import signature
 from typing import Any
 
 from nlptl._recipe_rules_adapt import ADAPT_RULES
+from nlptl._recipe_rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
 from nlptl._recipe_rules_cost import scratch_has_trained_heads
 from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
 from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
@@ -148,4 +149,6 @@ RULES: tuple[Callable[..., Problems], ...] = (
     scratch_has_trained_heads,
     task_adapters_have_tasks,
     *OVERFIT_RULES,
+    contrasts_have_what_they_need,
+    curves_have_labels_to_draw,
 )

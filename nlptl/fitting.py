@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from nlptl._fitting_augment import with_views
 from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_clock import Clock
+from nlptl._fitting_cold import cold_rows, curves
 from nlptl._fitting_corpus import Corpus, Vectors
 from nlptl._fitting_cost import Account, cost
 from nlptl._fitting_folder import RunFolder, file_name, lock
@@ -153,6 +154,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
 
     with clock("evaluate"):
         matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
+        labels_curves = curves(setting, planned)
         negative = negative_transfer(setting, planned, outcomes) if recipe.evaluate.negative_transfer else None
         tasks = list(corpus.tasks.values())
         predictions = Predictions(
@@ -175,6 +177,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         encoder=facts,
         chosen=[{"seed": seed, "turn": name} | row for (seed, name), o in outcomes.items() for row in o.chosen],
         matrix=matrix,
+        curves=labels_curves,
         multitask=several_tasks(summary, [table for outcome in outcomes.values() for table in outcome.conflicts]),
         gate=gate,
         negative_transfer=negative,
@@ -240,6 +243,7 @@ def _encode(
     rows = np.concatenate([rows, np.arange(len(corpus.dataset), len(corpus.texts))])  # views of rows that teach
     if any(head.reads_unlabelled for head in recipe.heads.values()):
         rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
+    rows = np.union1d(rows, cold_rows(recipe, corpus, planned))
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
     layers = recipe.tune.asks_layers or recipe.encoder.pool == "mix"

@@ -22,6 +22,7 @@ from pydantic import (
 
 from nlptl._contracts_adapt import Adapt
 from nlptl._contracts_augment import Augment
+from nlptl._contracts_cold import ColdStart
 from nlptl._recipe_file import Document, read
 from nlptl._recipe_problems import in_words, refusal
 from nlptl._recipe_rules import broken
@@ -154,6 +155,7 @@ class Evaluate(Settings):
     negative_transfer: bool = Field(
         False, description="Compare each target's model with a head on its own labels, and name the sources that hurt."
     )
+    cold_start: ColdStart | None = Field(None, description="The curve of labels a class, for each target; none: no.")
     solo: bool = Field(False, description="Of several tasks, train each alone too, by the same settings.")
     scratch: bool = Field(
         False, description="Train the same architecture from random weights too: what transfer saves."
