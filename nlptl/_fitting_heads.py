@@ -54,9 +54,12 @@ def embed_names(backbone: Backbone, task: Task, pool: str) -> Names:
     }
 
 
-def names_prior(setting: Setting, task: Task) -> dict[str, Floats] | None:
-    """By reading, the (width, outputs) directions of what the labels are called, where the head takes them for its
-    prior mean."""
+def prior_mean(setting: Setting, task: Task) -> dict[str, Floats] | None:
+    """By reading, the (width, outputs) direction of the head's prior mean: the head of the run that this one goes on
+    from, or what the labels are called; None where it has neither."""
+    earlier = setting.earlier_heads.get(task.name)
+    if earlier is not None:
+        return {earlier.reading: earlier.weights}
     names = embed_names(setting.backbone, task, setting.recipe.encoder.pool)
     return {reading: as_logits(directions(label_vectors(of)).T) for reading, of in names.items()} or None
 

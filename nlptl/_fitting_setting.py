@@ -14,7 +14,7 @@ from nlptl._fitting_weigh import Weighed
 from nlptl.contracts import Floats, Ints
 from nlptl.encoder.backbone import Backbone
 from nlptl.heads._evidence import ClosedForm
-from nlptl.heads._solved import Folds, Solved
+from nlptl.heads._solved import Folds, LinearWeights, Solved
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.plan import Turn
@@ -34,6 +34,8 @@ class Setting:
     fingerprint: str
     resume: bool
     clock: Clock
+    earlier_heads: Mapping[str, LinearWeights] = field(default_factory=dict)
+    """By task, the heads of the run that this one goes on from, where they are taken."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from nlptl._fitting_folder import file_name
 from nlptl._fitting_select import judge, validation_rows
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl._model_objective import Objective, balanced_weights
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
@@ -77,7 +77,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     backbone, tune = setting.backbone, setting.recipe.tune
     torch.manual_seed(seed)
     if tune.learns:
-        backbone = tune.apply(Backbone.load(setting.recipe.encoder, device=setting.accelerator.device))
+        backbone = tune.apply(load_backbone(setting.recipe.encoder, device=setting.accelerator.device))
         backbone.freeze(setting.precision)
         if not setting.recipe.train.dropout:
             backbone.switch_off_dropout()

@@ -15,7 +15,7 @@ from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
 from nlptl._fitting_domains import per_domain
-from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
+from nlptl._fitting_heads import plain_cosines, prior_mean, solve_closed_form
 from nlptl._fitting_layers import with_layers
 from nlptl._fitting_select import chosen_by
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
@@ -106,6 +106,8 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         name: spreads.get(name, {}) | ({"adapt": note} if note else {}) | _how_weighed(solved, name) | by
         for name, note in notes.items()
     }
+    for name in setting.earlier_heads:
+        beside[name] = beside.get(name, {}) | {"scale of prior": solved.heads[name].prior_scale}
     on_the_way: dict[str, Any] = {"climbed": climbed} if climbed else {}
     if by_layer:
         on_the_way |= {"top layers": getattr(setting.recipe.tune, "layers", None), "loss by layer": by_layer}
@@ -150,7 +152,7 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 corpus.encoded[name][rows],
                 folds[name],
                 None if lexical is None else lexical.transform(list(corpus.texts[rows])),
-                prior=names_prior(setting, corpus.tasks[name]),
+                prior=prior_mean(setting, corpus.tasks[name]),
             )
             solved[name], how = solve(weights.get(name)), setting.recipe.transfer.weigh
             if how != "equal":
