@@ -23,7 +23,7 @@ from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.leaks import Signatures, guard
 from nlptl.transfer.plan import Turn, plan
 
-READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers"}
+READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers", "mix": "layers"}
 """By ``encoder.pool``, what is looked at; ``auto`` would choose anew for every question."""
 
 

@@ -50,7 +50,7 @@ def after_before(recipe: Recipe) -> Recipe:
     first = Path("runs") / recipe.before.name
     if not is_run(str(first)):
         raise RecipeError(
-            f"before: the run of {recipe.before.name!r} is not in {first.resolve()}; 'nlptl run' of this recipe makes it."
+            f"before: {first.resolve()} holds no run of {recipe.before.name!r}; 'nlptl run' of this recipe makes it."
         )
     return going_on(recipe, first)
 

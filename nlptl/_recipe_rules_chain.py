@@ -55,4 +55,21 @@ def first_leaves_one_model(before: Any, encoder: Any) -> Problems:
         )
 
 
-CHAIN_RULES = (chain_is_used, runs_have_their_own_folder, first_leaves_one_model)
+def encoder_is_left_to_choose(encoder: Any, transfer: Any) -> Problems:
+    """Whether one encoder is to be chosen, by labels that may be seen."""
+    if not encoder.among:
+        return
+    if encoder.model != "default":
+        yield (
+            ("encoder", "model"),
+            f"{encoder.model!r} is set, and encoder.among asks to choose; take either out.",
+        )
+    if transfer.protocol != "joint":
+        yield (
+            ("encoder", "among"),
+            f"one encoder is chosen by the labels that teach, and with transfer.protocol {transfer.protocol} those of "
+            "each target teach the others; set joint, or name encoder.model.",
+        )
+
+
+CHAIN_RULES = (encoder_is_left_to_choose, chain_is_used, runs_have_their_own_folder, first_leaves_one_model)

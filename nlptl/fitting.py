@@ -17,6 +17,7 @@ from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_chain import run_before
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_encoders import choose_encoder
 from nlptl._fitting_folder import RunFolder, file_name, lock
 from nlptl._fitting_gate import settle
 from nlptl._fitting_heads import calibrating
@@ -120,6 +121,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         folder.write_rejected(quarantine)
         planned, leaks = _plan(recipe, corpus)
     with clock("encode"):
+        recipe, ranked = choose_encoder(recipe, corpus, *planned[0][1:], accelerator.device)
         backbone, precision = _backbone(recipe, accelerator)
         vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator)
         earlier = taken_heads(recipe.encoder, corpus.tasks, CHOICES[recipe.encoder.pool])
@@ -172,7 +174,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         peak_rss_mb=_peak_rss_mb(),
         leaks=leaks,
         rejected=len(quarantine),
-        encoder=facts,
+        encoder=facts | ({"ranked": ranked} if ranked else {}),
         chosen=[{"seed": seed, "turn": name} | row for (seed, name), o in outcomes.items() for row in o.chosen],
         matrix=matrix,
         multitask=several_tasks(summary, [table for outcome in outcomes.values() for table in outcome.conflicts]),

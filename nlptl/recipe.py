@@ -73,6 +73,9 @@ class Encoder(Settings):
     """Text → vectors."""
 
     model: str = Field("default", description="default, a hub name, a folder, or an earlier run or model.")
+    among: tuple[str, ...] = Field(
+        (), description="Encoders or runs that model is chosen from, by solved heads on folds."
+    )
     take: tuple[Literal["body", "adapter", "heads"], ...] = Field(
         ("body", "adapter"), min_length=1, description="What of an earlier run is gone on with: body, adapter, heads."
     )
