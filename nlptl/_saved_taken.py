@@ -39,6 +39,8 @@ def load_backbone(settings: Encoder, *, device: torch.device | str = "cpu") -> B
         ModelError: it is not there, cannot be read, or has not what is to be taken.
     """
     if not is_run(settings.model):
+        if (Path(settings.model) / "recipe.yaml").is_file():
+            raise ModelError(f"the run in {settings.model} has left no model yet; let it end (nlptl run … --resume).")
         if settings.take != TAKE:
             raise ModelError(
                 f"encoder.take is {list(settings.take)}, and encoder.model {settings.model!r} is no run or model "
@@ -49,14 +51,12 @@ def load_backbone(settings: Encoder, *, device: torch.device | str = "cpu") -> B
     described, theirs = _read(folder)
     root = {"model": theirs.model, "revision": theirs.revision, "take": TAKE}
     own = settings.model_copy(update={**root, "prompt": theirs.prompt if settings.prompt is None else settings.prompt})
-    backbone = load_base(theirs, described, folder)
-    before = _weights(Backbone.load(own)) if backbone.inherited else _weights(backbone)
     _check(settings, described, folder)
-    learned = _learned(backbone, settings, described, folder)
+    plain, base = Backbone.load(own), load_base(theirs, described, folder)
+    before, learned = _weights(plain), _learned(base, settings, described, folder)
     weights = {name: tensor for name, tensor in learned.items() if not torch.equal(tensor, before[name])}
-    fresh = Backbone.load(own)
     parent = _record(settings, described, folder, weights)
-    return fresh.inherit(Inherited(weights, (parent,))).eval().to(device)
+    return plain.inherit(Inherited(weights, (parent,))).eval().to(device)
 
 
 def is_run(model: str) -> bool:

@@ -109,8 +109,11 @@ def test_another_base_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
 def test_what_is_not_there_is_not_taken(tiny_encoder: Path, tmp_path: Path) -> None:
     made(tiny_encoder).save(tmp_path / "frozen")
     made(tiny_encoder, Full()).save(tmp_path / "full")
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "stopped" / "recipe.yaml").write_text("name: stopped")
     for settings, words in [
         (taking(tiny_encoder, "heads"), "is no run or model folder"),
+        (taking(tmp_path / "stopped"), "has left no model yet"),
         (taking(tmp_path / "frozen"), "its body was frozen"),
         (taking(tmp_path / "full", "adapter"), "has no adapter"),
     ]:
