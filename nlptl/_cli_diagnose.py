@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as encoder.pool=last.")
@@ -26,14 +26,42 @@ def diagnose(recipe: RecipeFile, overrides: Overrides = None, output: Output = N
     _show(Recipe.load(recipe, *overrides or ()).diagnose(), output)
 
 
-def rank_sources(recipe: RecipeFile, overrides: Overrides = None, output: Output = None, debug: Debug = False) -> None:
-    """Order the sources for each target by what they would be worth, without training or the target's labels."""
+def rank_sources(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    encoder: Annotated[
+        list[str] | None, typer.Option("--encoder", help="Rank encoders instead: one to compare; may be repeated.")
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Rank earlier runs too: a folder, or a glob such as 'runs/*'.")
+    ] = None,
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
+    """Order the sources for each target by what they would be worth, without training or the target's labels; or
+    encoders and earlier runs, at each layer, by heads solved on the rows that teach."""
     from nlptl.recipe import Recipe
 
     settings = Recipe.load(recipe, *overrides or ())
+    models = [*(encoder or ()), *_runs(run or ())]
+    from nlptl._diagnosing_rank import rank_candidates
     from nlptl._diagnosing_rank import rank_sources as ranked
 
-    _show(ranked(settings), output)
+    _show(rank_candidates(settings, models) if models else ranked(settings), output)
+
+
+def _runs(given: Sequence[str]) -> Iterator[str]:
+    """The folders of models that paths or globs mean."""
+    from glob import glob
+
+    from nlptl._saved_taken import is_run
+    from nlptl.errors import ModelError
+
+    for each in given:
+        found = [path for path in sorted(glob(each)) if is_run(path)]
+        if not found:
+            raise ModelError(f"--run {each}: no run or model folder is there; name folders that 'nlptl run' left.")
+        yield from found
 
 
 def _show(found: Any, output: Path | None) -> None:

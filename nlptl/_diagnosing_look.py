@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from nlptl._contracts_diagnose import View
+from nlptl._fitting_chain import after_before
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import UNLABELLED, Ints, Quarantine, Source, Task
 from nlptl.data._read import read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -21,7 +23,7 @@ from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.leaks import Signatures, guard
 from nlptl.transfer.plan import Turn, plan
 
-READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers"}
+READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers", "mix": "layers"}
 """By ``encoder.pool``, what is looked at; ``auto`` would choose anew for every question."""
 
 
@@ -41,6 +43,7 @@ class Look:
         Raises:
             RecipeError: the first task has several labels a row, which these measures do not read.
         """
+        recipe = after_before(recipe)
         corpus = Corpus.of(read(recipe.data, recipe.heads, Quarantine()), recipe.heads)
         if corpus.tasks[next(iter(corpus.tasks))].head.multilabel:
             raise RecipeError("a diagnosis reads the first task, and its rows must have one label each; put such a one "
@@ -65,7 +68,7 @@ class Look:
         from accelerate import Accelerator
 
         device = Accelerator().device
-        backbone = Backbone.load(self.recipe.encoder, device=device)
+        backbone = load_backbone(self.recipe.encoder, device=device)
         return backbone.freeze(resolve_precision(self.recipe.encoder.precision, device))
 
     def vectors(self, rows: Ints, *readings: str) -> Vectors:

@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from nlptl._fitting_folder import file_name
 from nlptl._fitting_setting import Setting, SolvedTurn
 from nlptl._saved_bank import own_heads
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
@@ -46,7 +46,7 @@ def trained_apart(
     """
     tune = setting.recipe.tune
     assert isinstance(tune, Lora)
-    backbone = Backbone.load(setting.recipe.encoder, device=setting.accelerator.device).freeze(setting.precision)
+    backbone = load_backbone(setting.recipe.encoder, device=setting.accelerator.device).freeze(setting.precision)
     if not setting.recipe.train.dropout:
         backbone.switch_off_dropout()
     network = Network(
@@ -99,7 +99,7 @@ def train_bank(
     bank = lanes.tune.stack(network.backbone)
     own_heads(network, bank)
     network.to(lanes.accelerator.device)
-    base, folder = network.backbone.located.name, lanes.folder
+    base, folder = network.backbone.base_name, lanes.folder
     finished = _finished(lanes)
     for wave in _waves([domain for domain in rows_of if domain not in finished], lanes.tune.together):
         for slot, domain in enumerate(wave, start=1):

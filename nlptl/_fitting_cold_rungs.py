@@ -12,6 +12,7 @@ import torch
 from nlptl._fitting_contrast import Lesson, learn
 from nlptl._fitting_heads import calibrating, directions_of_names, embed_names, plain_cosines
 from nlptl._fitting_setting import Setting
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
@@ -61,7 +62,7 @@ class Cold:
         contrasts = isinstance(setting.recipe.tune, Contrastive)
         cold = cls(
             setting, task, scored, unlabelled, None, None, directions_of_names(setting.backbone, task, CHOICES[pool]),
-            Backbone.load(setting.recipe.encoder, device=setting.accelerator.device) if contrasts else None,
+            load_backbone(setting.recipe.encoder, device=setting.accelerator.device) if contrasts else None,
         )  # fmt: skip
         if len(np.unique(corpus.encoded[name][taught])) < 2:
             return cold

@@ -14,6 +14,7 @@ from nlptl._fitting_climb import wins
 from nlptl._fitting_heads import directions_of_names, names_prior
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl._fitting_train import train_model
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import UNLABELLED, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
@@ -106,7 +107,7 @@ def _lesson(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Less
     return Lesson(
         tune=recipe.tune,
         reading=CHOICES[recipe.encoder.pool][0],
-        fresh=Backbone.load(recipe.encoder, device=setting.accelerator.device),
+        fresh=load_backbone(recipe.encoder, device=setting.accelerator.device),
         precision=setting.precision,
         texts=list(corpus.texts[turn.teach]),
         pairs=None if corpus.pairs is None else list(corpus.pairs[turn.teach]),

@@ -59,6 +59,13 @@ def names_by_reading(backbone: Backbone, task: Task, readings: Sequence[str]) ->
     }
 
 
+def prior_mean(setting: Setting, task: Task) -> dict[str, Floats] | None:
+    """By reading, the (width, outputs) direction of the head's prior mean: the head of the run that this one goes on
+    from, or what the labels are called; None where it has neither."""
+    earlier = setting.earlier_heads.get(task.name)
+    return names_prior(setting, task) if earlier is None else {earlier.reading: earlier.weights}
+
+
 def names_prior(setting: Setting, task: Task) -> dict[str, Floats] | None:
     """By reading, the (width, outputs) directions of what the labels are called, where the head takes them for its
     prior mean."""

@@ -15,7 +15,7 @@ from nlptl._fitting_weigh import Weighed
 from nlptl.contracts import Floats, Ints
 from nlptl.encoder.backbone import Backbone
 from nlptl.heads._evidence import ClosedForm
-from nlptl.heads._solved import Folds, Solved
+from nlptl.heads._solved import Folds, LinearWeights, Solved
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.plan import Turn
@@ -36,6 +36,8 @@ class Setting:
     resume: bool
     clock: Clock
     account: Account = field(default_factory=Account)
+    earlier_heads: Mapping[str, LinearWeights] = field(default_factory=dict)
+    """By task, the heads of the run that this one goes on from, where they are taken."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from nlptl._fitting_select import judge, validation_rows
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl._fitting_tasks import per_task, shelf_of, task_network
 from nlptl._model_objective import Objective, balanced_weights
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
@@ -83,7 +83,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     backbone, tune = setting.backbone, setting.recipe.tune
     torch.manual_seed(seed)
     if tune.learns:
-        backbone = Backbone.load(setting.recipe.encoder, device=setting.accelerator.device)
+        backbone = load_backbone(setting.recipe.encoder, device=setting.accelerator.device)
         backbone = backbone if per_task(setting.recipe) else tune.apply(backbone)
         backbone.freeze(setting.precision)
         if not setting.recipe.train.dropout:

@@ -18,7 +18,7 @@ from nlptl._fitting_climb import climb
 from nlptl._fitting_contrast import contrast, train_any
 from nlptl._fitting_cost import SCRATCH
 from nlptl._fitting_domains import per_domain
-from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
+from nlptl._fitting_heads import plain_cosines, prior_mean, solve_closed_form
 from nlptl._fitting_layers import with_layers
 from nlptl._fitting_scratch import scratch_model
 from nlptl._fitting_select import chosen_by
@@ -118,6 +118,8 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         name: spreads.get(name, {}) | ({"adapt": note} if note else {}) | _how_weighed(solved, name) | by
         for name, note in notes.items()
     }
+    for name in setting.earlier_heads:
+        beside[name] = beside.get(name, {}) | {"scale of prior": solved.heads[name].prior_scale}
     on_the_way: dict[str, Any] = {"climbed": learned.climbed} if learned.climbed else {}
     on_the_way |= {"augmented": augmentation} if augmentation else {}
     by_layer = learned.by_layer
@@ -177,7 +179,7 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 corpus.encoded[name][rows],
                 folds[name],
                 None if lexical is None else lexical.transform(list(corpus.texts[rows])),
-                prior=names_prior(setting, corpus.tasks[name]),
+                prior=prior_mean(setting, corpus.tasks[name]),
             )
             solved[name], how = solve(weights.get(name)), setting.recipe.transfer.weigh
             if how != "equal":

@@ -9,6 +9,7 @@ from inspect import signature
 from typing import Any
 
 from nlptl._recipe_rules_adapt import ADAPT_RULES
+from nlptl._recipe_rules_chain import CHAIN_RULES
 from nlptl._recipe_rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
 from nlptl._recipe_rules_cost import scratch_has_trained_heads
 from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
@@ -125,6 +126,7 @@ def start_to_be_pulled_to(tune: Any, train: Any) -> Problems:
 
 RULES: tuple[Callable[..., Problems], ...] = (
     *ADAPT_RULES,
+    *CHAIN_RULES,
     someone_teaches,
     labels_to_take,
     time_order,

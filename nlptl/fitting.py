@@ -15,10 +15,12 @@ from accelerate import Accelerator
 
 from nlptl._fitting_augment import with_views
 from nlptl._fitting_beside import several_tasks
+from nlptl._fitting_chain import run_before
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_cold import cold_rows, curves
 from nlptl._fitting_corpus import Corpus, Vectors
 from nlptl._fitting_cost import Account, cost
+from nlptl._fitting_encoders import choose_encoder
 from nlptl._fitting_folder import RunFolder, file_name, lock
 from nlptl._fitting_gate import settle
 from nlptl._fitting_heads import calibrating
@@ -27,6 +29,7 @@ from nlptl._fitting_matrix import matrix_rows
 from nlptl._fitting_negative import negative_transfer
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome, run_turn
+from nlptl._saved_taken import load_backbone, taken_heads
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -113,6 +116,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     folder = RunFolder(Path(out or Path("runs") / recipe.name), main=accelerator.is_main_process)
     folder.open(recipe, resume=resume)
     accelerator.wait_for_everyone()
+    asked, recipe = recipe, run_before(recipe, folder.path, resume=resume, accelerator=accelerator, fit=fit)
 
     quarantine = Quarantine()
     with clock("data"):
@@ -121,19 +125,23 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         planned, leaks = _plan(recipe, corpus)
         corpus = with_views(recipe, corpus, (turn for _, turn, _ in planned))
     with clock("encode"):
+        recipe, ranked = choose_encoder(recipe, corpus, *planned[0][1:], accelerator.device)
         backbone, precision = _backbone(recipe, accelerator)
         account = Account()
         vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator, account)
+        earlier = taken_heads(recipe.encoder, corpus.tasks, CHOICES[recipe.encoder.pool])
+    parents = () if backbone.inherited is None else backbone.inherited.parents
     data_hash = fingerprint(corpus.dataset)
     setting = Setting(
         recipe=recipe, corpus=corpus, vectors=vectors, backbone=backbone, accelerator=accelerator,
         precision=precision, folder=folder, resume=resume, clock=clock,
-        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity), account=account,
+        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity, [one["heads"] for one in parents]),
+        account=account, earlier_heads=earlier,
     )  # fmt: skip
     folder.write_json("lock.json", lock(
         recipe, data=data_hash, encoder=backbone.base_identity, device=str(accelerator.device),
         precision=accelerator.mixed_precision if accelerator.mixed_precision != "no" else precision,
-        processes=accelerator.num_processes,
+        processes=accelerator.num_processes, parents=parents,
     ))  # fmt: skip
 
     outcomes: dict[tuple[int, str], Outcome] = {}
@@ -150,7 +158,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         for name, model in outcome.models.items()
     }
     if not accelerator.is_main_process:
-        return Run(recipe, folder.path, Results({"tasks": {}}), models)
+        return Run(asked, folder.path, Results({"tasks": {}}), models)
 
     with clock("evaluate"):
         matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
@@ -167,14 +175,14 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         "seconds": clock.seconds(), "params": _parameters(next(iter(models.values()))), "peak_rss_mb": _peak_rss_mb(),
     }  # fmt: skip
     results = assemble(
-        recipe=recipe.described(),
+        recipe=asked.described(),
         seed=recipe.seed,
         tasks=summary,
         **spent,
         cost=cost(account, tasks=summary, **spent),
         leaks=leaks,
         rejected=len(quarantine),
-        encoder=facts,
+        encoder=facts | ({"ranked": ranked} if ranked else {}),
         chosen=[{"seed": seed, "turn": name} | row for (seed, name), o in outcomes.items() for row in o.chosen],
         matrix=matrix,
         curves=labels_curves,
@@ -186,7 +194,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     results.save(folder.path / "results.json")
     _save_models(setting, planned, models, results)
     write_page(folder.path)
-    return Run(recipe, folder.path, results, models)
+    return Run(asked, folder.path, results, models)
 
 
 Planned = list[tuple[int, Turn, Ints]]
@@ -223,7 +231,7 @@ def _sample(recipe: Recipe) -> int | None:
 
 def _backbone(recipe: Recipe, accelerator: Accelerator) -> tuple[Backbone, str]:
     """The frozen encoder, and the precision of frozen weights while training; a launcher's mixed precision wins."""
-    backbone = Backbone.load(recipe.encoder, device=accelerator.device)
+    backbone = load_backbone(recipe.encoder, device=accelerator.device)
     backbone.freeze(resolve_precision(recipe.encoder.precision, accelerator.device))
     if accelerator.mixed_precision != "no":
         return backbone, "float32"
@@ -257,9 +265,9 @@ def _encode(
     return Vectors(rows, readings), facts
 
 
-def _fingerprint(recipe: Recipe, data: str, encoder: str) -> str:
+def _fingerprint(recipe: Recipe, data: str, encoder: str, heads: list[str | None]) -> str:
     described = {name: section for name, section in recipe.described().items() if name not in ("evaluate", "name")}
-    return hashlib.sha256(json.dumps([described, data, encoder], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([described, data, encoder, heads], sort_keys=True).encode()).hexdigest()
 
 
 def _parameters(model: Model) -> dict[str, int]:
@@ -298,5 +306,6 @@ def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
         base_model=model.network.backbone.located.name,
         taught_by={str(name): int(count) for name, count in zip(names, counts, strict=True)},
         adapter=hasattr(model.network.backbone.body, "peft_config"),
+        parents=model.network.backbone.inherited.parents if model.network.backbone.inherited else (),
         lexical=model.words is not None,
     )

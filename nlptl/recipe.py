@@ -23,6 +23,7 @@ from pydantic import (
 from nlptl._contracts_adapt import Adapt
 from nlptl._contracts_augment import Augment
 from nlptl._contracts_cold import ColdStart
+from nlptl._recipe_chain import with_before
 from nlptl._recipe_file import Document, read
 from nlptl._recipe_problems import in_words, refusal
 from nlptl._recipe_rules import broken
@@ -73,7 +74,13 @@ class Transfer(Settings):
 class Encoder(Settings):
     """Text → vectors."""
 
-    model: str = Field("default", description="default, a hub name, or a folder.")
+    model: str = Field("default", description="default, a hub name, a folder, or an earlier run or model.")
+    among: tuple[str, ...] = Field(
+        (), description="Encoders or runs that model is chosen from, by solved heads on folds."
+    )
+    take: tuple[Literal["body", "adapter", "heads"], ...] = Field(
+        ("body", "adapter"), min_length=1, description="What of an earlier run is gone on with: body, adapter, heads."
+    )
     revision: str | None = Field(None, description="Commit or tag of a hub model.")
     pool: Literal["last", "cls", "layers", "both", "mix", "auto"] = Field(
         "auto", description="The last layer, the mean of all, both, a mix that is learned; auto: what folds prefer."
@@ -184,6 +191,7 @@ class Recipe(Settings):
 
     name: str = Field("run", pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0)
+    before: Recipe | None = Field(None, description="A recipe that runs first; encoder.model: before goes on from it.")
     data: Annotated[
         Annotated[Source, KindOf("data"), Tag("one")]
         | Annotated[dict[str, Annotated[Source, KindOf("data")]], Tag("named")],
@@ -255,14 +263,17 @@ class Recipe(Settings):
         cls, values: Any, handler: ModelWrapValidatorHandler[Recipe], info: ValidationInfo
     ) -> Recipe:
         """One RecipeError for all mistakes, those between sections among them, wherever the recipe comes from."""
+        if isinstance(values, cls):
+            return values
         document = info.context if isinstance(info.context, Document) else None
+        values, of_before = with_before(cls, values, document)
         try:
             recipe = handler(values)
             problems = list(broken(dict(recipe)))
         except ValidationError as error:
             problems = [*in_words(error, values, document, cls), *broken(_sound(cls, values))]
-        if problems or (document and document.problems):
-            raise refusal(document, problems)
+        if problems or of_before or (document and document.problems):
+            raise refusal(document, problems, of_before)
         return recipe
 
 

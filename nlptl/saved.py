@@ -2,7 +2,8 @@
 
 ``model.json`` says what is what; ``heads.safetensors`` holds the weights of heads, words and single domains' heads,
 ``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one a domain or task, ``body.safetensors``
-those of the encoder's own weights that learned. The encoder itself is named, with the hash of its weights, not copied.
+those of the encoder's own weights that learned, ``inherited.safetensors`` those that earlier runs had changed before.
+The encoder itself is named, with the hash of the weights that training began from, not copied.
 """
 
 from __future__ import annotations
@@ -23,10 +24,9 @@ from nlptl._saved_answers import answer_table, listed
 from nlptl._saved_bank import open_shelf, own_logits, shared_heads
 from nlptl._saved_domains import DomainHeads, by_task, fit_domains, pack, unpack
 from nlptl._saved_export import beside, load_export, write_export
-from nlptl._saved_parts import head_settings, model_folder, put_tuned, under
+from nlptl._saved_parts import head_settings, load_base, model_folder, put_tuned, under
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Task
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.store import encode
 from nlptl.errors import DataError, ModelError
@@ -214,16 +214,19 @@ class Model:
             self.words.lexical.save(folder / "lexical.json")
         adapted = hasattr(backbone.body, "peft_config")
         if adapted:
-            save_adapter(backbone.body, folder / "adapter", backbone.located.name)
+            save_adapter(backbone.body, folder / "adapter", backbone.base_name)
         if backbone.rates:
             body = {name: p.detach().cpu().contiguous() for name, p in backbone.body.named_parameters()}
             save_file({name: body[name] for name in sorted(backbone.rates)}, folder / "body.safetensors")
+        if backbone.inherited is not None:
+            backbone.inherited.save(folder)
         if self.shelf is not None:
             self.shelf.copy(folder / "adapters")
         described = {
             "format": FORMAT,
             "encoder": backbone.settings.model_dump(mode="json"),
             "base": backbone.base_identity,
+            "parents": None if backbone.inherited is None else list(backbone.inherited.parents),
             "pooling": backbone.pooling,
             "precision": str(backbone.dtype).removeprefix("torch."),
             "adapter": adapted,
@@ -273,12 +276,7 @@ def load(path: Path | str) -> Model:
         calibrations = {name: Calibration(**one) for name, one in described.get("calibrations", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
         raise ModelError(f"the model in {folder} is damaged ({error}); save it again.") from error
-    backbone = Backbone.load(settings)
-    if backbone.base_identity != described["base"]:
-        raise ModelError(
-            f"the model in {folder} was trained on other weights of {backbone.located.name} than those found here; "
-            "its answers would be wrong. Get the encoder that it names, or train again."
-        )
+    backbone = load_base(settings, described, folder)
     if described["adapter"]:
         backbone.body = load_adapter(backbone.body, folder / "adapter")
     if described["tuned"]:

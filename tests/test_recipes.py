@@ -47,7 +47,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ]
     for name in ("amazon_3domains", "reviews_10domains"):
         pd.DataFrame(reviews).to_parquet(folder / f"{name}.parquet")
+    films = [
+        {"text": f"a {mood} movie {n}", "label": label, "split": "train" if n < 20 else "test"}
+        for n in range(25)
+        for mood, label in (("good", "positive"), ("bad", "negative"))
+    ]
+    pd.DataFrame(films).to_parquet(folder / "sst2_sentences.parquet")
     return {path.name: str(path) for path in folder.iterdir()}
+
+
+def encoders(recipe: nlptl.Recipe, data: dict[str, str], tiny: Path) -> list[str]:
+    """Overrides that put the tiny encoder in the place of the real one, in what runs first too."""
+    if recipe.encoder.among:
+        return [f"encoder.among=[{tiny}]"]
+    if recipe.before is None:
+        return [f"encoder.model={tiny}"]
+    return [
+        f"before.encoder.model={tiny}", "before.encoder.max_length=24", "before.evaluate.bootstrap=100",
+        f"before.data.path={data[Path(recipe.before.data.path).name]}", "before.train.max_steps=2",
+    ]  # fmt: skip
 
 
 def test_there_are_recipes() -> None:
@@ -59,7 +77,8 @@ def test_the_recipe_opens_with_its_command_and_runs(
     path: Path, data: dict[str, str], tiny_encoder: Path, tmp_path: Path
 ) -> None:
     assert f"nlptl run recipes/{path.name}" in path.read_text(encoding="utf-8")
-    overrides = [f"encoder.model={tiny_encoder}", "encoder.max_length=24", "evaluate.bootstrap=100", "train.epochs=1"]
+    overrides = ["encoder.max_length=24", "evaluate.bootstrap=100", "train.epochs=1"]
+    overrides += encoders(nlptl.Recipe.load(path), data, tiny_encoder)
     source = nlptl.Recipe.load(path).data
     if isinstance(source, dict):
         overrides += [f"data.{name}.path={data[Path(one.path).name]}" for name, one in source.items()]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nlptl.contracts import Rate
 from nlptl.encoder._dropout import put_in
+from nlptl.encoder._inherited import Inherited
 from nlptl.encoder._kernels import attention
 from nlptl.encoder._lower import frozen_modules, resumed
 from nlptl.encoder.locate import Located, locate
@@ -43,6 +44,7 @@ class Backbone(nn.Module):
         self.pooling, self.prompt = pooling, prompt
         self.rates: dict[str, Rate] = {}
         """The pretrained weights of ``body`` that learn, by name, and how."""
+        self.inherited: Inherited | None = None
         config: Any = body.config
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self._affixes = affixes(tokenizer)
@@ -64,6 +66,17 @@ class Backbone(nn.Module):
         pooling, prompt = read_settings(located, settings.revision, prompt=settings.prompt)
         backbone = cls(body, tokenizer, settings, located, pooling, prompt)
         return backbone.eval().to(device)
+
+    def inherit(self, inherited: Inherited) -> Backbone:
+        """The same backbone, with what earlier runs learned in the place of its own weights; before anything learns."""
+        inherited.put_into(self.body)
+        self.inherited, self.base_identity = inherited, self._hash_base()
+        return self
+
+    @property
+    def base_name(self) -> str:
+        """What an adapter of this body belongs on; where that is no encoder by itself, no name that PEFT would take."""
+        return self.located.name if self.inherited is None else f"{self.located.name} with inherited.safetensors"
 
     @property
     def dtype(self) -> torch.dtype:

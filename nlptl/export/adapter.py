@@ -24,11 +24,16 @@ class Adapter(Export):
         """Write the adapter to ``folder``; of several, each in the folder that the list beside them names.
 
         Raises:
-            ModelError: the model has no adapter.
+            ModelError: the model has no adapter, or it belongs on a body that earlier runs changed.
         """
         from nlptl.tune._adapter import save_adapter
 
         backbone = model.network.backbone
+        if backbone.inherited is not None and backbone.inherited.weights:
+            raise ModelError(
+                f"this model's adapter belongs on weights that earlier runs changed, and would answer wrongly on plain "
+                f"{backbone.located.name}. Export it to merged."
+            )
         if model.shelf is not None:
             model.shelf.copy(folder)
         elif hasattr(backbone.body, "peft_config"):
