@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from accelerate import Accelerator
+from torch import Tensor
 
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
@@ -34,6 +35,9 @@ class Setting:
     fingerprint: str
     resume: bool
     clock: Clock
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+    """Weights of the encoder's body that learned before the heads are solved, by name; ``said`` what they learned."""
+    said: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import torch
 
 from nlptl._fitting_adapt import adaptation, spread, terms_of
 from nlptl._fitting_bank import apart, trained_apart
+from nlptl._fitting_before import learning_body
 from nlptl._fitting_folder import file_name
 from nlptl._fitting_select import judge, validation_rows
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl._model_objective import Objective, balanced_weights
 from nlptl.contracts import Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
@@ -49,7 +49,7 @@ def train_model(
     network.objective = _objective(setting, turn)
     examples = partial(_examples, setting, turn, solved, network)
     taught = examples(turn.teach)
-    adapting = adaptation(setting.recipe, setting.corpus, turn, network, taught, examples)
+    adapting = adaptation(setting, turn, network, taught, examples, seed=seed)
     with bar(f"train {turn.name}") as progress:
         logged = train(
             network,
@@ -77,8 +77,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     backbone, tune = setting.backbone, setting.recipe.tune
     torch.manual_seed(seed)
     if tune.learns:
-        backbone = tune.apply(Backbone.load(setting.recipe.encoder, device=setting.accelerator.device))
-        backbone.freeze(setting.precision)
+        backbone = learning_body(setting, setting.precision)
         if not setting.recipe.train.dropout:
             backbone.switch_off_dropout()
     heads = {}

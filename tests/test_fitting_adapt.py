@@ -71,7 +71,9 @@ def test_label_shift_moves_a_solved_head_and_a_trained_one(tiny_encoder: Path, t
     gone = (rows.user == "dee") & (rows.label == "ham") & (rows.index % 5 != 0)
     rows[~gone].to_parquet(tmp_path / "mail.parquet")
     for tune in ("frozen", "lora"):
-        made = recipe(tiny_encoder, tmp_path / "mail.parquet", adapt=[{"kind": "label_shift"}], tune=tune)
+        made = recipe(
+            tiny_encoder, tmp_path / "mail.parquet", adapt=[{"kind": "label_shift", "sure": False}], tune=tune
+        )
         run = nlptl.fit(made, out=tmp_path / tune)
         [chosen] = run.results["chosen"]
         assert "label_shift (em): ham 0.590 → " in chosen["adapt"], chosen["adapt"]
@@ -105,7 +107,8 @@ def test_importance_weighs_rows_and_says_how_many_are_left(tiny_encoder: Path, t
 
 
 @pytest.mark.parametrize(
-    ("kinds", "tune"), [(["coral", "dann", "self_training"], "lora"), (["importance", "label_shift"], "frozen")]
+    ("kinds", "tune"),
+    [(["coral", "dann", "self_training"], "lora"), (["importance", "label_shift"], "frozen"), (["tapt"], "lora")],
 )
 def test_the_targets_labels_are_never_read(tiny_encoder: Path, tmp_path: Path, kinds: list[str], tune: str) -> None:
     """Shuffle all of the target's labels: every answer stays the same to the bit, and only the scores change."""

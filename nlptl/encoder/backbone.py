@@ -121,12 +121,7 @@ class Backbone(nn.Module):
         the embeddings' output and all layers, pooled likewise; ``layer.N``: one of them (0: the embeddings' output).
         Of a text in several sequences, their mean weighted by tokens.
         """
-        given: dict[str, Tensor] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if batch.token_type_ids is not None:
-            given["token_type_ids"] = batch.token_type_ids
-        inner = any(reading.startswith("layer") for reading in readings)
-        with _attention(self.training, batch.input_ids.device):
-            output = self.body(**given, output_hidden_states=inner)
+        output = self._run(batch, output_hidden_states=any(reading.startswith("layer") for reading in readings))
         weights = batch.attention_mask.sum(1)
 
         def pooled(hidden: Tensor) -> Tensor:
@@ -145,6 +140,18 @@ class Backbone(nn.Module):
             alone = len(batch.owners) == batch.rows
             found[reading] = vectors if alone else mean_of_owners(vectors, weights, batch.owners, batch.rows)
         return found
+
+    def token_vectors(self, batch: TokenBatch) -> Tensor:
+        """(sequences, tokens, width): the last layer, padding's vectors included."""
+        vectors: Tensor = self._run(batch, output_hidden_states=False).last_hidden_state
+        return vectors
+
+    def _run(self, batch: TokenBatch, *, output_hidden_states: bool) -> Any:
+        given: dict[str, Tensor] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None:
+            given["token_type_ids"] = batch.token_type_ids
+        with _attention(self.training, batch.input_ids.device):
+            return self.body(**given, output_hidden_states=output_hidden_states)
 
     def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         if self.pooling == "cls":
@@ -184,7 +191,7 @@ def _of_adapter(name: str) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' loading bar and its report of heads that we do not load."""
     from transformers.utils import logging
 
@@ -207,7 +214,7 @@ def _load(located: Located, revision: str | None) -> tuple[nn.Module, PreTrained
     where: dict[str, Any] = {"revision": revision, "local_files_only": located.local}
     weights = {**where, "dtype": "float32", "use_safetensors": True, "output_loading_info": True}  # never a pickle
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
             try:
                 body, info = AutoModel.from_pretrained(located.path, add_pooling_layer=False, **weights)

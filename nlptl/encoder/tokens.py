@@ -34,6 +34,12 @@ class TokenBatch:
     owners: Tensor
     rows: int
 
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same on ``device``."""
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        ids, mask, owners = (each.to(device) for each in (self.input_ids, self.attention_mask, self.owners))
+        return TokenBatch(ids, mask, types, owners, self.rows)
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
