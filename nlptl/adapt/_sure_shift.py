@@ -47,7 +47,7 @@ def mixture_fits(source: Floats, labels: Ints, target: Floats, taught: Shares, s
 
 
 def distance(source: Floats, weights: Floats, target: Floats) -> float:
-    """The largest distance between the distribution functions of (rows,) ``source``, weighed, and (rows,) ``target``."""
+    """The largest distance of the distribution functions of (rows,) ``source``, weighed, and (rows,) ``target``."""
     points = np.concatenate([source, target])
     order = np.argsort(source, kind="stable")
     steps = np.concatenate([[0.0], np.cumsum(weights[order]) / weights.sum()])

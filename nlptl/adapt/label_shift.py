@@ -22,8 +22,8 @@ class LabelShift(Adapt):
 
     ``em``: Saerens et al. 2002; ``bbse``: black-box shift estimation, Lipton et al. 2018 (arXiv 1802.03916). Both rest
     on p(x | y) being the same, and read the solved head's answers: on rows that taught, those of the fold that had not
-    seen them, by which they are calibrated with biases (Alexandari et al. 2020, arXiv 1901.06852). Where texts differ in
-    other ways, any estimate moves: intercepts move only where the shift is sure. For one target at a time.
+    seen them, by which they are calibrated with biases (Alexandari et al. 2020, arXiv 1901.06852). Where texts differ
+    in other ways, any estimate moves: intercepts move only where the shift is sure. For one target at a time.
     """
 
     kind: Literal["label_shift"] = "label_shift"
@@ -71,8 +71,8 @@ class LabelShift(Adapt):
         return found - taught_shares(answers.task, answers.labels[here])
 
     def offsets(self, answers: Answers, temperature: float | None) -> tuple[Floats, str]:
-        """(outputs,) what is added to logits, calibrated by ``temperature`` (None: the source's answers' own scale), and
-        what was found, in words."""
+        """(outputs,) what is added to logits, calibrated by ``temperature`` (None: as the source's are), and what was
+        found, in words."""
         found, task = self.shift(answers), answers.task
         own, bias = found.scale
         moved = ", ".join(
