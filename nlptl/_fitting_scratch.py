@@ -43,7 +43,7 @@ def scratch_model(
     )
     rng = np.random.default_rng((seed, 7))
     heads = {name: _drawn(head, rng) for name, head in solved.heads.items()}
-    here, named = replace(setting, recipe=recipe), replace(turn, name=f"{turn.name} {SCRATCH}")
+    here, named = replace(setting, recipe=recipe, learned={}), replace(turn, name=f"{turn.name} {SCRATCH}")
     model = trained(here, named, held_back, replace(solved, heads=heads))
     learning = sum(parameter.numel() for parameter in model.network.parameters())
     setting.account.scratch = {"trainable": learning, "total": learning}

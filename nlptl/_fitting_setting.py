@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from accelerate import Accelerator
+from torch import Tensor
 
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
@@ -38,6 +39,9 @@ class Setting:
     account: Account = field(default_factory=Account)
     earlier_heads: Mapping[str, LinearWeights] = field(default_factory=dict)
     """By task, the heads of the run that this one goes on from, where they are taken."""
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+    """Weights of the encoder's body that learned before the heads are solved, by name; ``said`` what they learned."""
+    said: str = ""
 
 
 @dataclass(frozen=True)

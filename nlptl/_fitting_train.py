@@ -11,13 +11,13 @@ import torch
 
 from nlptl._fitting_adapt import adaptation, spread, terms_of
 from nlptl._fitting_bank import apart, trained_apart
+from nlptl._fitting_before import learning_body
 from nlptl._fitting_folder import file_name
 from nlptl._fitting_reuse import with_reuse
 from nlptl._fitting_select import judge, validation_rows
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl._fitting_tasks import per_task, shelf_of, task_network
 from nlptl._model_objective import Objective, balanced_weights
-from nlptl._saved_taken import load_backbone
 from nlptl.contracts import Ints
 from nlptl.encoder.tokens import tokenize
 from nlptl.model import Examples, Network, TaskHead
@@ -53,7 +53,7 @@ def train_model(
     network.objective = _objective(setting, turn)
     examples = partial(_examples, setting, turn, solved, network)
     taught = examples(turn.teach)
-    adapting = adaptation(setting.recipe, setting.corpus, turn, network, taught, examples)
+    adapting = adaptation(setting, turn, network, taught, examples, seed=seed)
     mixing = mixing_out(network.backbone.body, network.backbone.rates, setting.recipe.train.mixout)
     with bar(f"train {turn.name}") as progress, mixing:
         logged = train(
@@ -83,9 +83,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     backbone, tune = setting.backbone, setting.recipe.tune
     torch.manual_seed(seed)
     if tune.learns:
-        backbone = load_backbone(setting.recipe.encoder, device=setting.accelerator.device)
-        backbone = backbone if per_task(setting.recipe) else tune.apply(backbone)
-        backbone.freeze(setting.precision)
+        backbone = learning_body(setting, setting.precision)
         if not setting.recipe.train.dropout:
             backbone.switch_off_dropout()
     heads = {}

@@ -12,6 +12,7 @@ import numpy as np
 from nlptl._fitting_adapt import corrected, row_weights
 from nlptl._fitting_answers import answer, chosen_rows, scored_rows
 from nlptl._fitting_augment import Learned, augmented
+from nlptl._fitting_before import before_solving
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
@@ -68,7 +69,9 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         groups: (teaching rows,) near-duplicate groups, which no fold divides.
     """
     own, held_back = split_off(setting.recipe, turn, seed)
+    plain = setting
     with setting.clock("train"):
+        setting = before_solving(setting, own, seed=seed)
         kept = groups[np.isin(turn.teach, own.teach)]
         learn = partial(_learn, held_back=held_back, seed=seed)
         learned, augmentation = augmented(learn, setting, own, kept, held_back)
@@ -96,7 +99,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         below = {} if model is solved.model else answer(setting, turn, solved.model)
         solo = {name: answer(setting, turn, one)[name] for name, one in alone.items()}
         from_scratch = {} if scratch is None else answer(setting, turn, scratch)
-        baselines = _baselines(setting, turn, groups, seed) if setting.folder.main else {}
+        baselines = _baselines(plain, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
         scored_rows(
             setting.corpus,

@@ -19,7 +19,7 @@ from nlptl._recipe_rules_tasks import task_adapters_have_tasks
 from nlptl._recipe_rules_transfer import (
     groups_stay_apart,
     labels_to_take,
-    rungs_are_solved,
+    rungs_can_be_rehearsed,
     someone_teaches,
     sources_are_weighed,
     time_order,
@@ -139,7 +139,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     words_have_a_head,
     groups_stay_apart,
     sources_are_weighed,
-    rungs_are_solved,
+    rungs_can_be_rehearsed,
     per_domain_is_solved,
     calibrated_out_of_fold,
     frozen_heads,

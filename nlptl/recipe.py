@@ -66,7 +66,8 @@ class Transfer(Settings):
         description="Sources, by their heads' answers to the target's texts: equal, similarity, nearest:k.",
     )
     choose: Literal["auto"] | None = Field(
-        None, description="auto: each target gets the solved rung that its evidence supports; none: one head for all."
+        None,
+        description="auto: each target gets the rung, solved or LoRA, that its evidence supports; none: one.",
     )
     transductive: bool = Field(False, description="Let methods read scored texts (never their labels).")
 

@@ -139,9 +139,7 @@ class Backbone(nn.Module):
         the embeddings' output and all layers, pooled likewise; ``layer.N``: one of them (0: the embeddings' output).
         Of a text in several sequences, their mean weighted by tokens.
         """
-        inner = any(reading.startswith("layer") for reading in readings)
-        with attention(self.training, batch.input_ids.device), resumed(self.body, batch.lower):
-            output = self.body(**batch.given(), output_hidden_states=inner)
+        output = self._run(batch, output_hidden_states=any(reading.startswith("layer") for reading in readings))
         weights = batch.attention_mask.sum(1)
 
         def pooled(hidden: Tensor) -> Tensor:
@@ -172,6 +170,15 @@ class Backbone(nn.Module):
         for module in frozen_modules(self.body) if mode else ():
             module.eval()
         return self
+
+    def token_vectors(self, batch: TokenBatch) -> Tensor:
+        """(sequences, tokens, width): the last layer, padding's vectors included."""
+        vectors: Tensor = self._run(batch, output_hidden_states=False).last_hidden_state
+        return vectors
+
+    def _run(self, batch: TokenBatch, *, output_hidden_states: bool) -> Any:
+        with attention(self.training, batch.input_ids.device), resumed(self.body, batch.lower):
+            return self.body(**batch.given(), output_hidden_states=output_hidden_states)
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """(sequences, tokens, width), (sequences, tokens) → (sequences, width) float32, as the checkpoint pools."""
@@ -213,7 +220,7 @@ def _of_adapter(name: str) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' loading bar and its report of heads that we do not load."""
     from transformers.utils import logging
 
@@ -236,7 +243,7 @@ def _load(located: Located, revision: str | None) -> tuple[nn.Module, PreTrained
     where: dict[str, Any] = {"revision": revision, "local_files_only": located.local}
     weights = {**where, "dtype": "float32", "use_safetensors": True, "output_loading_info": True}  # never a pickle
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
             try:
                 body, info = AutoModel.from_pretrained(located.path, add_pooling_layer=False, **weights)

@@ -57,6 +57,12 @@ class TokenBatch:
         lower = None if self.lower is None else self.lower.taken(at)
         return TokenBatch(self.input_ids[at], self.attention_mask[at], types, owners, len(rows), lower)
 
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same on ``device``."""
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        ids, mask, owners = (each.to(device) for each in (self.input_ids, self.attention_mask, self.owners))
+        return TokenBatch(ids, mask, types, owners, self.rows)
+
 
 @dataclass(frozen=True, eq=False)
 class Tokens:

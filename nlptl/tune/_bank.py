@@ -140,6 +140,11 @@ class Bank:
         for head in self.heads.values():
             head.weight[slot], head.bias[slot] = head.weight[0], head.bias[0]
 
+    @torch.no_grad()
+    def start_head(self, slot: int, task: str, weight: Tensor, bias: Tensor) -> None:
+        """Give a slot's head of ``task`` the (outputs, width) ``weight`` and (outputs,) ``bias``."""
+        self.heads[task].weight[slot], self.heads[task].bias[slot] = weight, bias
+
     def adapter(self, slot: int) -> dict[str, Tensor]:
         """A slot's adapter, named as PEFT names it in its files."""
         state = {}
