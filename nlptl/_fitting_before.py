@@ -104,7 +104,8 @@ def _encoded(setting: Setting, turn: Turn) -> Setting:
     recipe, corpus = setting.recipe, setting.corpus
     backbone = learning_body(setting, resolve_precision(recipe.encoder.precision, setting.accelerator.device))
     backbone = backbone.requires_grad_(False).eval()
-    used = np.unique(np.concatenate([turn.teach, turn.validate, turn.score, turn.unlabelled]))
+    read = (turn.teach, corpus.views_of(turn.teach), turn.validate, turn.score, turn.unlabelled)
+    used = np.unique(np.concatenate(read))
     rows = np.intersect1d(setting.vectors.rows, used)
     texts = list(corpus.texts[rows])
     pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
