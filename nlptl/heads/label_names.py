@@ -27,6 +27,9 @@ class LabelNames(Head):
     rounds: int = Field(
         1, ge=0, description="Steps towards what the unlabelled texts cluster by; 0: the names' directions as they are."
     )
+    self_training: int = Field(
+        3, ge=0, description="Rounds in which a student learns from the surest answers, to vote beside the names; 0: none."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -67,10 +70,15 @@ class LabelNames(Head):
         from nlptl.heads._evidence import ClosedForm, as_logits
         from nlptl.heads._names import directions, label_vectors, refined, uncalibrated
         from nlptl.heads._nets import filled_cosine_net
+        from nlptl.heads._student import self_trained
 
         reading = next((name for name in PREFERRED if name in evidence.names), next(iter(evidence.names)))
         toward = directions(label_vectors(evidence.names[reading]))
         texts = evidence.unlabelled.get(reading, np.empty((0, toward.shape[1])))
+        chosen: dict[str, float] = {"calibrated on": len(texts)}
         scores = refined(toward, texts, rounds=self.rounds) if len(texts) > 1 else uncalibrated(toward)
+        if self.self_training and len(texts) > 1:
+            voted = self_trained(texts, scores, rounds=self.self_training)
+            scores, chosen = voted.scores, chosen | {"student's weight": voted.weight, "students agree": voted.agreement}
         net = filled_cosine_net(as_logits(scores.weights), as_logits(scores.bias), np.zeros(toward.shape[1]))
-        return ClosedForm(reading, net, {"calibrated on": len(texts)})
+        return ClosedForm(reading, net, chosen)
