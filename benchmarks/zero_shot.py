@@ -51,7 +51,8 @@ corrected for the number of cells). Majority knows the commonest label, which no
 What was looked at: the wordings were written before any score. The form of the self-training (a student of the surest
 fifth, three rounds, its vote weighed by how far two halves agree) and its constants were chosen among some sixty
 variants by the labels of the 1,000 *unlabelled* rows of these four sets. Its scored cells were seen once before, with a
-mistake in the student's intercept; nothing but that was changed after. The step towards clusters was compared at 0 to 20 rounds on the scored rows, and its default of 1 was left as it was.
+mistake in the student's intercept; nothing but that was changed after. The step
+towards clusters was compared at 0 to 20 rounds on the scored rows, and its default of 1 was left as it was.
 """
 
 
@@ -122,7 +123,9 @@ def read_cells() -> Cells:
 def write(cells: Cells) -> None:
     """All cells, whole or not at all."""
     partial = CELLS.with_suffix(".partial")
-    partial.write_text(json.dumps({" / ".join(k): cell for k, cell in cells.items()}, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(
+        json.dumps({" / ".join(k): cell for k, cell in cells.items()}, indent=1) + "\n", encoding="utf-8"
+    )
     partial.replace(CELLS)
 
 

@@ -164,7 +164,8 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
         else TaskHead.solved(task, solved[name])
         for name, task in corpus.tasks.items()
     }
-    model = Model(Network(setting.backbone, heads), words, _columns(setting.recipe))
+    text_scores = {name: form.scores for name, form in closed.items() if form.scores is not None}
+    model = Model(Network(setting.backbone, heads, text_scores), words, _columns(setting.recipe))
     return SolvedTurn(folds, solved, model, weights, closed, weighed)
 
 

@@ -9,7 +9,13 @@ from inspect import signature
 from typing import Any
 
 from nlptl._recipe_rules_adapt import ADAPT_RULES
-from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
+from nlptl._recipe_rules_heads import (
+    calibrated_out_of_fold,
+    frozen_heads,
+    names_have_a_use,
+    per_domain_is_solved,
+    texts_are_read_alone,
+)
 from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
 from nlptl._recipe_rules_transfer import (
     groups_stay_apart,
@@ -138,6 +144,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     calibrated_out_of_fold,
     frozen_heads,
     names_have_a_use,
+    texts_are_read_alone,
     patience_has_rows,
     rungs_have_rows,
     start_to_be_pulled_to,

@@ -87,9 +87,9 @@ def student(texts: Floats, teacher: NameScores, *, rounds: int) -> NameScores | 
 def self_trained(texts: Floats, names: NameScores, *, rounds: int) -> Voted:
     """The names' scores with a student's beside them, each divided by its deviation over the texts.
 
-    ``z = (z_names / s_names + w z_student / s_student) / (1 + w)``, where ``w = LEVEL / (1 − a)`` and ``a`` is the share
-    of the texts that two students answer alike, each taught by every other text. What texts separate by comes out the
-    same from any half of them; what they do not separate by does not (as in the choice of clusterings by stability,
+    ``z = (z_names / s_names + w z_student / s_student) / (1 + w)``, where ``w = LEVEL / (1 − a)`` and ``a`` is the
+    share of the texts that two students answer alike, each taught by every other text. What texts separate by comes out
+    the same from any half of them; what they do not separate by does not (as in the choice of clusterings by stability,
     Lange, Roth, Braun & Buhmann 2004), and then the names speak for themselves.
 
     Args:

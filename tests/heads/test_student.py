@@ -8,7 +8,7 @@ from nlptl.heads._student import FEWEST, HEAVIEST, LEVEL, self_trained, student,
 
 
 def texts(rng: np.random.Generator, apart: float, rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    """Two classes, one label in seven, ``apart`` along axis 0; axis 1 is what the names are about, and hints at them."""
+    """Two classes, one label in seven, ``apart`` along axis 0; along axis 1 the names hint at them."""
     classes = (rng.random(rows) < 1 / 7).astype(np.int64)
     vectors = rng.normal(size=(rows, 8)) * 0.5
     vectors[:, 0] += apart * (2 * classes - 1)
