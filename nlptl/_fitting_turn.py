@@ -14,6 +14,7 @@ from nlptl._fitting_answers import answer, chosen_rows, scored_rows
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
+from nlptl._fitting_distant import reach
 from nlptl._fitting_domains import per_domain
 from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
 from nlptl._fitting_layers import with_layers
@@ -141,6 +142,7 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
     weights = row_weights(setting, turn, groups, seed)
     solved: dict[str, Solved] = {}
     weighed: dict[str, Weighed] = {}
+    ways: dict[str, dict[str, Any]] = {}
     for name, rows in taught_by.items():
         if name not in closed:
             solve = partial(
@@ -157,6 +159,8 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 weighed[name] = weigh_sources(corpus, setting.vectors, turn, name, solved[name], lexical, how=how)
                 weights[name] = weighed[name].rows * weights.get(name, 1.0)
                 solved[name] = solve(weights[name])
+            if setting.recipe.transfer.through:
+                solved[name], ways[name] = reach(corpus, setting.vectors, turn, name, solved[name])
     words = None if lexical is None else Words(lexical, {n: s.words for n, s in solved.items() if s.words is not None})
     heads = {
         name: TaskHead(task, closed[name].reading, closed[name].net)
@@ -166,12 +170,13 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
     }
     text_scores = {name: form.scores for name, form in closed.items() if form.scores is not None}
     model = Model(Network(setting.backbone, heads, text_scores), words, _columns(setting.recipe))
-    return SolvedTurn(folds, solved, model, weights, closed, weighed)
+    return SolvedTurn(folds, solved, model, weights, closed, weighed, ways)
 
 
 def _how_weighed(solved: SolvedTurn, task: str) -> dict[str, Any]:
     weighed = solved.weighed.get(task)
-    return {} if weighed is None else {"trusted": weighed.trusted, "weights": weighed.weights}
+    way = dict(solved.ways.get(task, {}))
+    return way if weighed is None else {"trusted": weighed.trusted, "weights": weighed.weights}
 
 
 def _columns(recipe: Recipe) -> dict[str, str | None]:

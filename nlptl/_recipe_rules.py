@@ -18,6 +18,7 @@ from nlptl._recipe_rules_heads import (
 )
 from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
 from nlptl._recipe_rules_transfer import (
+    distant_is_solved,
     groups_stay_apart,
     labels_to_take,
     rungs_are_solved,
@@ -139,6 +140,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     words_have_a_head,
     groups_stay_apart,
     sources_are_weighed,
+    distant_is_solved,
     rungs_are_solved,
     per_domain_is_solved,
     calibrated_out_of_fold,

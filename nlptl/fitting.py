@@ -229,7 +229,7 @@ def _encode(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
     reading = recipe.adapt or recipe.train.select != "source"
-    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal":
+    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through:
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
     if any(head.reads_unlabelled for head in recipe.heads.values()):
         rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
