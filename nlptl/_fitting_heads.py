@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nlptl._contracts_texts import TextHead, texts_reading
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
@@ -34,7 +36,7 @@ def plain_cosines(setting: Setting, name: str, rows: Ints) -> dict[str, Floats]:
     """Baseline ``cosine`` of a task whose labels are called something: nothing for others."""
     task = setting.corpus.tasks[name]
     names = embed_names(setting.backbone, task, "last")
-    if not names:
+    if not names or task.head.multilabel:  # how near is near enough for a label among several, cosines do not say
         return {}
     return {"cosine": cosine_answers(setting.vectors.of(rows, "last"), label_vectors(names["last"]))}
 
@@ -82,7 +84,6 @@ def solve_closed_form(setting: Setting, name: str, rows: Ints, folds: Folds, unl
     """The head of task ``name``, taught by ``rows``."""
     corpus, pool = setting.corpus, setting.recipe.encoder.pool
     task = corpus.tasks[name]
-
     if task.head.reads_unlabelled and not len(unlabelled):
         log.warning(
             "task %s: no unlabelled text to calibrate the labels' names on, so a label may win by its wording; lower "
@@ -92,6 +93,12 @@ def solve_closed_form(setting: Setting, name: str, rows: Ints, folds: Folds, unl
 
     def vectors(of: Ints) -> dict[str, Floats]:
         return {reading: setting.vectors.of(of, reading) for reading in CHOICES[pool]}
+
+    if isinstance(task.head, TextHead):
+        scores = task.head.scores(task.labels, device=str(setting.accelerator.device))
+        read = {texts_reading(name): scores(list(corpus.texts[calibrating(unlabelled)]))}
+        nothing = corpus.encoded[name][:0]
+        return replace(task.head.solve(Evidence(task, {}, nothing, (), unlabelled=read)), scores=scores)
 
     return task.head.solve(
         Evidence(

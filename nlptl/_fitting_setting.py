@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from accelerate import Accelerator
 from torch import Tensor
@@ -56,6 +57,8 @@ class SolvedTurn:
     closed: Mapping[str, ClosedForm] = field(default_factory=dict)
     weighed: Mapping[str, Weighed] = field(default_factory=dict)
     """By task, how the sources were weighed; empty where all weigh the same."""
+    ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By task, the way that was taken through domains in between; empty where none was asked for."""
 
 
 def teaching(corpus: Corpus, turn: Turn) -> dict[str, Ints]:

@@ -18,6 +18,7 @@ from nlptl._fitting_calibration import calibrations, decisions, with_calibration
 from nlptl._fitting_climb import climb
 from nlptl._fitting_contrast import contrast, train_any
 from nlptl._fitting_cost import SCRATCH
+from nlptl._fitting_distant import reach
 from nlptl._fitting_domains import per_domain
 from nlptl._fitting_heads import plain_cosines, prior_mean, solve_closed_form
 from nlptl._fitting_layers import with_layers
@@ -173,6 +174,7 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
     weights = row_weights(setting, turn, groups, seed)
     solved: dict[str, Solved] = {}
     weighed: dict[str, Weighed] = {}
+    ways: dict[str, dict[str, Any]] = {}
     for name, rows in taught_by.items():
         if name not in closed:
             solve = partial(
@@ -189,6 +191,8 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 weighed[name] = weigh_sources(corpus, setting.vectors, turn, name, solved[name], lexical, how=how)
                 weights[name] = weighed[name].rows * weights.get(name, 1.0)
                 solved[name] = solve(weights[name])
+            if setting.recipe.transfer.through:
+                solved[name], ways[name] = reach(corpus, setting.vectors, turn, name, solved[name])
     words = None if lexical is None else Words(lexical, {n: s.words for n, s in solved.items() if s.words is not None})
     heads = {
         name: TaskHead(task, closed[name].reading, closed[name].net)
@@ -196,13 +200,15 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
         else TaskHead.solved(task, solved[name])
         for name, task in corpus.tasks.items()
     }
-    model = Model(Network(setting.backbone, heads), words, _columns(setting.recipe))
-    return SolvedTurn(folds, solved, model, weights, closed, weighed)
+    text_scores = {name: form.scores for name, form in closed.items() if form.scores is not None}
+    model = Model(Network(setting.backbone, heads, text_scores), words, _columns(setting.recipe))
+    return SolvedTurn(folds, solved, model, weights, closed, weighed, ways)
 
 
 def _how_weighed(solved: SolvedTurn, task: str) -> dict[str, Any]:
     weighed = solved.weighed.get(task)
-    return {} if weighed is None else {"trusted": weighed.trusted, "weights": weighed.weights}
+    way = dict(solved.ways.get(task, {}))
+    return way if weighed is None else {"trusted": weighed.trusted, "weights": weighed.weights}
 
 
 def _columns(recipe: Recipe) -> dict[str, str | None]:

@@ -12,11 +12,18 @@ from nlptl._recipe_rules_adapt import ADAPT_RULES
 from nlptl._recipe_rules_chain import CHAIN_RULES
 from nlptl._recipe_rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
 from nlptl._recipe_rules_cost import scratch_has_trained_heads
-from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
+from nlptl._recipe_rules_heads import (
+    calibrated_out_of_fold,
+    frozen_heads,
+    names_have_a_use,
+    per_domain_is_solved,
+    texts_are_read_alone,
+)
 from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
 from nlptl._recipe_rules_overfit import OVERFIT_RULES
 from nlptl._recipe_rules_tasks import task_adapters_have_tasks
 from nlptl._recipe_rules_transfer import (
+    distant_is_solved,
     groups_stay_apart,
     labels_to_take,
     rungs_can_be_rehearsed,
@@ -139,11 +146,13 @@ RULES: tuple[Callable[..., Problems], ...] = (
     words_have_a_head,
     groups_stay_apart,
     sources_are_weighed,
+    distant_is_solved,
     rungs_can_be_rehearsed,
     per_domain_is_solved,
     calibrated_out_of_fold,
     frozen_heads,
     names_have_a_use,
+    texts_are_read_alone,
     patience_has_rows,
     rungs_have_rows,
     start_to_be_pulled_to,

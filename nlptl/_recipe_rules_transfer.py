@@ -69,6 +69,29 @@ def sources_are_weighed(transfer: Any, tune: Any, heads: Any) -> Problems:
         yield ("transfer", "weigh"), f"{transfer.weigh} acts on solved heads only: tune.kind frozen, heads linear."
 
 
+def distant_is_solved(transfer: Any, tune: Any, heads: Any, adapt: Any, encoder: Any) -> Problems:
+    """Whether what goes through domains in between is a solved head of a target without labels, and nothing else."""
+    if not transfer.through:
+        return
+    place = ("transfer", "through")
+    if transfer.target_labels != 0:
+        yield place, "is for targets without labels; set transfer.target_labels: 0, or leave it empty."
+    if transfer.hold_out == 1 and not transfer.transductive:
+        yield place, "ends at the target's unlabelled texts, and transfer.hold_out: 1 leaves none; lower it."
+    if transfer.weigh != "equal" or transfer.choose is not None or adapt:
+        yield place, "stands alone: set transfer.weigh: equal, transfer.choose: null and adapt: []."
+    if tune.learns or encoder.lexical is not None or encoder.pool == "mix":
+        yield place, "acts on stored vectors alone: tune.kind frozen, encoder.lexical null, another pool than mix."
+    for task, head in heads.items():
+        plain = head.kind == "linear" and head.per is None and head.calibrate is None
+        if not plain or head.multilabel:
+            yield (
+                ("heads", task),
+                "goes through domains in between (transfer.through), which takes kind linear, shared, not calibrated, and "
+                "labels that exclude one another.",
+            )
+
+
 def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
     """Whether all that ``choose`` compares is solved, or is LoRA that can be trained for every rehearsal."""
     if transfer.choose is None:

@@ -246,7 +246,7 @@ def _encode(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
     reading = recipe.adapt or recipe.train.select != "source"
-    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal":
+    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through:
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
     rows = np.concatenate([rows, np.arange(len(corpus.dataset), len(corpus.texts))])  # views of rows that teach
     if any(head.reads_unlabelled for head in recipe.heads.values()):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from nlptl._contracts_texts import TextScores
 from nlptl._model_objective import Objective, divergence
 from nlptl._model_views import CutView, Partners, cut_features, jensen_shannon, mixed, shares_of_task, whole_or_cut
 from nlptl.contracts import Floats, Ints, Task
@@ -158,8 +159,12 @@ class TaskHead(nn.Module):
 class Network(nn.Module):
     """The encoder with a head for each task."""
 
-    def __init__(self, backbone: Backbone, heads: Mapping[str, TaskHead]) -> None:
+    def __init__(
+        self, backbone: Backbone, heads: Mapping[str, TaskHead], text_scores: Mapping[str, TextScores] | None = None
+    ) -> None:
         super().__init__()
+        self.text_scores = dict(text_scores or {})
+        """By task whose head reads texts itself, what it reads them with."""
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
         self.objective = Objective()
@@ -168,7 +173,7 @@ class Network(nn.Module):
     @property
     def readings(self) -> tuple[str, ...]:
         """What the heads read of the encoder."""
-        return parts(head.reading for head in self.task_heads.values())
+        return parts(head.reading for name, head in self.task_heads.items() if name not in self.text_scores)
 
     @property
     def task_heads(self) -> dict[str, TaskHead]:

@@ -65,6 +65,10 @@ class Transfer(Settings):
         pattern=r"^(equal|similarity|nearest:[1-9]\d*)$",
         description="Sources, by their heads' answers to the target's texts: equal, similarity, nearest:k.",
     )
+    through: Names = Field(
+        (),
+        description="Distant transfer: domains that lie between source and target; their texts are read, not labels.",
+    )
     choose: Literal["auto"] | None = Field(
         None,
         description="auto: each target gets the rung, solved or LoRA, that its evidence supports; none: one.",

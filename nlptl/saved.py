@@ -25,6 +25,7 @@ from nlptl._saved_bank import open_shelf, own_logits, shared_heads
 from nlptl._saved_domains import DomainHeads, by_task, fit_domains, pack, unpack
 from nlptl._saved_export import beside, load_export, write_export
 from nlptl._saved_parts import head_settings, load_base, model_folder, put_tuned, under
+from nlptl._saved_texts import found_again, named, texts_readings
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.lexical import Lexical
@@ -125,6 +126,7 @@ class Model:
             readings = encode(
                 self.network.backbone, texts, pairs, readings=self.network.readings, store=None, progress=progress
             )
+        readings = {**readings, **texts_readings(self.network, texts)}
         beside = self.words.logits(texts) if self.words else {}
         vectors: dict[str, Floats] = {}
         logits: dict[str, Floats] = {}
@@ -239,6 +241,7 @@ class Model:
                     "head": head.task.head.model_dump(mode="json"),
                     "labels": list(head.task.labels),
                     "reading": head.reading,
+                    "texts": named(self.network, name),
                 }
                 for name, head in self.network.task_heads.items()
             },
@@ -287,6 +290,7 @@ def load(path: Path | str) -> Model:
     }
     network = Network(backbone, heads)
     network.heads.load_state_dict(under("heads/", tensors))
+    network.text_scores = found_again(network, described["tasks"])
     shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
     words = None
     if (folder / "lexical.json").is_file():
