@@ -1,20 +1,21 @@
 """Training, encoding, prediction, and many users, on a CUDA card, at encoder sizes small, base and large.
 
 Compared, through encoders of random weights and texts of made words, of 16 to 120 tokens: one epoch of LoRA (ours;
-`Trainer` with PEFT at its defaults, and in batches of 64 by length in bf16); texts to vectors (ours; transformers' model
-in bf16 in batches of 64, sorted by length); texts to answers (ours; `pipeline("text-classification")`, bf16, batches of
-64); texts of 64 users through their own adapters (ours; PEFT's `adapter_names`); adapters of so many users trained side
-by side (ours) and one after another (our own loop over one PEFT adapter); a thousand users' heads (ours, on the
-processor: no card takes part, and scikit-learn beside it is `users_heads.py`).
+`Trainer` with PEFT at its defaults, and in batches of 64 by length in bf16); texts to vectors (ours; transformers'
+model in bf16 in batches of 64, sorted by length); texts to answers (ours; `pipeline("text-classification")`, bf16,
+batches of 64); texts of 64 users through their own adapters (ours; PEFT's `adapter_names`); adapters of so many users
+trained side by side (ours) and one after another (our own loop over one PEFT adapter); a thousand users' heads (ours,
+on the processor: no card takes part, and scikit-learn beside it is `users_heads.py`).
 Fair, because: one process, one card, the same weights, texts, rank, scale and matrices; clocks stop when the card has
-finished (`torch.cuda.synchronize`). The card's matrix rate is measured here, bf16, 8192³, by CUDA events; the share of it
-counts 2 operations a weight of the encoder's matrices and token forwards, and 4 with backwards (frozen weights have no
-gradients), and leaves out attention, padding and adapters, so that it is on the low side.
+finished (`torch.cuda.synchronize`). The card's matrix rate is measured here, bf16, 8192³, by CUDA events; the share of
+it counts 2 operations a weight of the encoder's matrices and token forwards, and 4 with backwards (frozen weights have
+no gradients), and leaves out attention, padding and adapters, so that it is on the low side.
 
     python benchmarks/gpu.py [--device cuda|cpu] [--tiny] [repeats]
 
-Writes cells to `results/gpu.json` and a table to `results/gpu.md`. Without a card it says so, leaves the table empty and
-ends well. `--device cpu --tiny` runs every part at a size that means nothing, for tests of the script itself.
+Writes cells to `results/gpu.json` and a table to `results/gpu.md`. Without a card it says so, leaves the table empty
+and ends well. `--device cpu --tiny` runs every part at a size that means nothing, for tests of the script itself; set
+BENCH_RESULTS to another folder then.
 """
 
 from __future__ import annotations

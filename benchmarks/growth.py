@@ -194,8 +194,8 @@ def report() -> None:
     """The table and the plots of all points that are there."""
     points = _points()
     lines = [
-        "# Growth", "", "Made by `python benchmarks/growth.py`, which says what each axis is; each point a fresh process.",
-        "Exponent: of the seconds, between the two largest sizes.", "",
+        "# Growth", "", "Made by `python benchmarks/growth.py`, which says what each axis is; each point a process of",
+        "its own. Exponent: of the seconds, between the two largest sizes.", "",
         "| axis | size | seconds | peak MB | exponent | at most |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for axis, found in points.items():

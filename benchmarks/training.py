@@ -62,10 +62,12 @@ def ours(
     ids = [str(row) for row in range(len(texts))]
     examples = Examples(ids, {"spam": task}, {"spam": labels}, tokens.row_lengths, tokens)
 
+    settings = Train(batch_tokens=batch_tokens)
+
     def epoch() -> None:
         with tempfile.TemporaryDirectory() as folder:
             train(
-                network, examples, validation=None, settings=Train(batch_tokens=batch_tokens), seed=0, folder=Path(folder), fingerprint="",
+                network, examples, validation=None, settings=settings, seed=0, folder=Path(folder), fingerprint="",
                 resume=False, accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
             )  # fmt: skip
 
