@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from nlptl.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +21,62 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write what 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def diagnose(recipe: RecipeFile, overrides: Overrides = None, output: Output = None, debug: Debug = False) -> None:
+def diagnose(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    look: Annotated[
+        Literal["shift", "senses", "rows"],
+        typer.Option(help="shift: between domains; senses: words that mean something else; rows: labels to look at."),
+    ] = "shift",
+    output: Output = None,
+    debug: Debug = False,
+) -> None:
     """Say before training what differs between sources and targets, how sure that is, and what fits against it."""
     from nlptl.recipe import Recipe
 
-    _show(Recipe.load(recipe, *overrides or ()).diagnose(), output)
+    _show(Recipe.load(recipe, *overrides or ()).diagnose(look), output)
+
+
+def suggest(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="Rows to label.")] = 50,
+    by: Annotated[
+        Literal["uncertainty", "diversity", "both"], typer.Option(help="What the head is unsure of, spread, or both.")
+    ] = "both",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where they go: .csv, .jsonl or .parquet.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Choose the rows of the targets whose labels would teach most, in the order in which to label them."""
+    from nlptl.recipe import Recipe
+
+    if output is not None and output.suffix not in WRITERS:
+        raise DataError(f"{str(output)!r} names no format that is written; choose one of {', '.join(WRITERS)}.")
+    found = Recipe.load(recipe, *overrides or ()).suggest(number, by)
+    if output is not None:
+        WRITERS[output.suffix](found, output)
+    from rich.table import Table
+    from rich.text import Text
+
+    from nlptl.cli import _console
+
+    table = Table("id", "domain", "answer", "margin", "text", box=None, pad_edge=False)
+    for row in found.itertuples():
+        text = " ".join(row.text.split())
+        table.add_row(row.id, Text(row.domain), Text(row.answer), f"{row.margin:.3f}", Text(text[:EXCERPT]))
+    _console().print(table)
+
+
+WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    ".csv": lambda table, path: table.to_csv(path, index=False),
+    ".jsonl": lambda table, path: table.to_json(path, orient="records", lines=True, force_ascii=False),
+    ".parquet": lambda table, path: table.to_parquet(path, index=False),
+}
+"""By the file's ending, how a table is written."""
+
+EXCERPT = 80
 
 
 def rank_sources(
@@ -72,5 +125,5 @@ def _show(found: Any, output: Path | None) -> None:
     _console().print(found)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"diagnose": diagnose, "rank-sources": rank_sources}
+COMMANDS: dict[str, Callable[..., None]] = {"diagnose": diagnose, "rank-sources": rank_sources, "suggest": suggest}
 """By name, for ``nlptl.cli`` to register."""

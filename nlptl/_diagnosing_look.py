@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -116,15 +116,13 @@ class Look:
         taken = first_of_each(np.zeros(len(rows), np.int64), np.array([most]), later, hashes)
         return np.asarray(rows[taken], dtype=np.int64)
 
-    def view(self, turn: Turn, target: str, *, most: int = 1000) -> View:
-        """Sources' labelled rows and the target's, whose labels show only where they teach."""
-        reading = READING[self.recipe.encoder.pool]
+    def rows(self, turn: Turn, target: str, *, most: int = 1000) -> View:
+        """Sources' labelled rows and the target's, whose labels show only where they teach; without vectors."""
         sources, own = self.sides(turn, target, most)
         rows = np.concatenate([sources, own])
         labels = self.corpus.encoded[self.task.name][rows].astype(np.int64)
         labels[~np.isin(rows, turn.teach)] = UNLABELLED
         return View(
-            features=self.vectors(rows, reading).of(rows, reading),
             labels=labels,
             domain=self.corpus.domains[rows],
             target=target,
@@ -132,3 +130,9 @@ class Look:
             groups=self.signatures.groups(rows, near=self.recipe.transfer.near),
             label_names=self.task.labels,
         )
+
+    def view(self, turn: Turn, target: str, *, most: int = 1000) -> View:
+        """``rows`` with their vectors."""
+        reading = READING[self.recipe.encoder.pool]
+        rows = np.concatenate(self.sides(turn, target, most))
+        return replace(self.rows(turn, target, most=most), features=self.vectors(rows, reading).of(rows, reading))

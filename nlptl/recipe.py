@@ -248,14 +248,19 @@ class Recipe(Settings):
         """Plain values for the record of a run; data that lives in Python only is described, not held."""
         return self.model_dump(mode="json", context={"described": True})
 
-    def diagnose(self) -> Any:
-        """What differs between sources and targets, before anything is trained: ``nlptl.diagnosing.diagnose``.
+    def diagnose(self, look: Literal["shift", "senses", "rows"] = "shift") -> Any:
+        """Before anything is trained: what differs between sources and targets, which words mean something else there,
+        or which rows deserve a second look; see ``nlptl.diagnosing``, ``_diagnosing_senses``, ``_diagnosing_rows``.
 
         Raises:
             DataError, ModelError: the recipe's data or its encoder cannot be used.
         """
         # Looked up by name, as kinds are: recipes stand above what carries them out.
-        return import_module("nlptl.diagnosing").diagnose(self)
+        return import_module("nlptl.diagnosing").LOOKS[look](self)
+
+    def suggest(self, n: int = 50, by: Literal["uncertainty", "diversity", "both"] = "both") -> Any:
+        """A table of the ``n`` rows to label next: ``nlptl._diagnosing_suggest.suggest``."""
+        return import_module("nlptl._diagnosing_suggest").suggest(self, n=n, by=by)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
