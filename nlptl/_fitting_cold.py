@@ -44,7 +44,7 @@ class Draws:
 
     def of(self, draw: int, shots: int) -> Ints:
         """The rows whose labels are shown, ascending."""
-        return self.rows[self.ranks[draw] < shots]
+        return np.asarray(self.rows[self.ranks[draw] < shots])
 
 
 def draws(recipe: Recipe, corpus: Corpus, planned: Planned) -> Iterator[Draws]:
@@ -115,7 +115,7 @@ def _may_show(recipe: Recipe, corpus: Corpus, turn: Turn, target: str) -> Ints:
 
 
 def _of(corpus: Corpus, rows: Ints, target: str) -> Ints:
-    return rows[corpus.domains[rows] == target]
+    return np.asarray(rows[corpus.domains[rows] == target])
 
 
 def _ranks(classes: Ints, order: Any) -> Ints:

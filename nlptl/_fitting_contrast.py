@@ -154,8 +154,8 @@ def learn(lesson: Lesson) -> Contrasted:
     heads = {}
     for name, task in lesson.tasks.items():
         rows = np.flatnonzero(lesson.classes[name] != UNLABELLED)
-        [body] = _read_each(lesson, [last])(name)
-        heads[name] = solve_chosen(task, lesson.reading, body, lesson.classes[name], rows, best[1][name])
+        [read] = _read_each(lesson, [last])(name)
+        heads[name] = solve_chosen(task, lesson.reading, read, lesson.classes[name], rows, best[1][name])
     return Contrasted(last.backbone, heads, tried)
 
 

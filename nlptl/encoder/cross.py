@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nlptl.contracts import Floats
-from nlptl.encoder.backbone import _positions, _quiet, resolve_precision
+from nlptl.encoder.backbone import _positions, quiet, resolve_precision
 from nlptl.encoder.locate import locate
 from nlptl.encoder.tokens import Tokens, token_batches
 from nlptl.errors import ModelError
@@ -49,7 +49,7 @@ class CrossEncoder:
         located = locate(model, revision)
         where: dict[str, Any] = {"revision": revision, "local_files_only": located.local, "trust_remote_code": False}
         try:
-            with _quiet():
+            with quiet():
                 tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
                 body, info = AutoModelForSequenceClassification.from_pretrained(
                     located.path, dtype="float32", use_safetensors=True, output_loading_info=True, **where

@@ -81,7 +81,7 @@ class _Passes(nn.Module):
         embeddings = getattr(body, "embeddings", None)  # which a newer DeBERTa's head looks at
         self.embeddings = embeddings.requires_grad_(False) if isinstance(embeddings, nn.Module) else None
 
-    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutput:
+    def forward(self, *_: Any, inputs_embeds: Any, **__: Any) -> BaseModelOutput:
         from transformers.modeling_outputs import BaseModelOutput
 
-        return BaseModelOutput(last_hidden_state=inputs_embeds)  # type: ignore[arg-type]
+        return BaseModelOutput(last_hidden_state=inputs_embeds)

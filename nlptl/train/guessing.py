@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -41,7 +43,8 @@ class Guessing:
         masked."""
         whole = self.tokens.batch(rows)
         seed = int(np.random.SeedSequence((self.seed, number, 3)).generate_state(1)[0])
-        mask = int(self.backbone.tokenizer.mask_token_id)  # type: ignore[arg-type]  # masked_head saw that there is one
+        tokenizer: Any = self.backbone.tokenizer  # masked_head saw that it has a mask
+        mask = int(tokenizer.mask_token_id)
         read, chosen = draw(whole.input_ids, self.ordinary, self.special, self.rate, mask, seed)
         sequences = np.arange(len(read))
         own = share_of(sequences, rank=accelerator.process_index, world=accelerator.num_processes)
