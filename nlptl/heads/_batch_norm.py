@@ -46,5 +46,5 @@ def _over_processes(tensor: Tensor) -> Tensor:
         return tensor
     from torch.distributed.nn.functional import all_reduce
 
-    summed: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+    summed: Tensor = all_reduce(tensor)
     return summed

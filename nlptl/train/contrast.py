@@ -91,7 +91,7 @@ class Contrasting:
         vectors = torch.cat([torch.cat([each[name] for each in found]) for name in names], dim=1)
         losses = contrastive_losses(vectors, torch.from_numpy(classes[rows]).to(device), self.settings.temperature)
         mean = losses.mean()
-        mean.backward()  # type: ignore[no-untyped-call]
+        mean.backward()
         # A row is as hard as its loss was when it was last met; the floor keeps every row in the draw.
         hardness[rows] = np.maximum(losses.detach().double().cpu().numpy(), 0.05)
         return float(mean.detach())

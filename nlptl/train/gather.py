@@ -23,5 +23,5 @@ def gathered(tensor: Tensor, rows: int) -> Tensor:
     counts = [len(share_of(np.arange(rows), rank=rank, world=world)) for rank in range(world)]
     missing = counts[0] - len(tensor)
     padded = torch.cat([tensor, tensor.new_zeros(missing, *tensor.shape[1:])]) if missing else tensor
-    parts: tuple[Tensor, ...] = all_gather(padded)  # type: ignore[no-untyped-call]
+    parts: tuple[Tensor, ...] = all_gather(padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
