@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from nlptl._fitting_heads import calibrating
 from nlptl._fitting_launch import warn_if_alone
 from nlptl._fitting_matrix import matrix_rows
 from nlptl._fitting_negative import negative_transfer
+from nlptl._fitting_run import Run
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome, run_turn
 from nlptl._saved_taken import load_backbone, taken_heads
@@ -35,7 +35,6 @@ from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.encoder.tokens import tokenize
-from nlptl.errors import RunError, nearest
 from nlptl.evaluate.predictions import LabelSet, Predictions
 from nlptl.evaluate.summary import summarise
 from nlptl.heads._reading import CHOICES, every_layer, parts
@@ -49,55 +48,12 @@ from nlptl.transfer.leaks import Leaks, Signatures, guard
 from nlptl.transfer.plan import Turn, plan
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 log = logging.getLogger("nlptl")
 
 TOKEN_SAMPLE = 4000
 """Texts, evenly spaced, on which the shares of truncated texts and unknown tokens are measured."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a recipe left behind."""
-
-    recipe: Recipe
-    folder: Path
-    results: Results
-    models: Mapping[str, Model]
-    """One model, named ``all``, or one a target where each target had its turn; of the first seed."""
-
-    def __repr__(self) -> str:
-        return f"Run({self.recipe.name!r} in {self.folder}; {self.results!r})"
-
-    def predict(self, texts: Sequence[str], *, domain: str | None = None) -> pd.DataFrame:
-        """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them: by the domain's own
-        head where it has one.
-
-        Raises:
-            RunError: each target has a model of its own, and ``domain`` names none of them.
-        """
-        return self.model(domain).predict(texts, domain=domain)
-
-    def model(self, domain: str | None = None) -> Model:
-        """The model that serves ``domain``; where there is only one model, that one."""
-        if set(self.models) == {"all"}:
-            return self.models["all"]
-        if domain is None or domain not in self.models:
-            raise RunError(
-                f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
-                f"Choices: {', '.join(self.models)}."
-            )
-        return self.models[domain]
-
-    def save(self, folder: Path | str, *, domain: str | None = None) -> Path:
-        """Copy the model that serves ``domain``, with its card, to ``folder``."""
-        import shutil
-
-        model = self.folder / "model"
-        source = model if set(self.models) == {"all"} else model / file_name(str(domain))
-        self.model(domain)  # says what is wrong with the domain, if anything is
-        return Path(shutil.copytree(source, folder, dirs_exist_ok=True))
 
 
 def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) -> Run:

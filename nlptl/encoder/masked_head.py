@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from nlptl.encoder.backbone import Backbone, quiet
+from nlptl.encoder._loading import quiet
+from nlptl.encoder.backbone import Backbone
 from nlptl.errors import ModelError
 
 if TYPE_CHECKING:
