@@ -12,10 +12,10 @@ import nlptl
 from nlptl._fitting_contrast import merged
 
 WORDS = [
-    "the", "a", "of", "to", "and", "is", "in", "it", "you", "that", "he", "was", "for", "on", "are", "with", "as", "his",
-    "they", "be", "at", "one", "have", "this", "from", "had", "hot", "by", "word", "but", "not", "what", "all", "were",
-    "we", "when", "your", "can", "said", "there", "use", "an", "each", "which", "she", "do", "how", "their", "if", "will",
-    "up", "other", "about", "out", "many", "then", "them", "these", "so", "some",
+    "the", "a", "of", "to", "and", "is", "in", "it", "you", "that", "he", "was", "for", "on", "are",
+    "with", "as", "his", "they", "be", "at", "one", "have", "this", "from", "had", "hot", "by", "word", "but",
+    "not", "what", "all", "were", "we", "when", "your", "can", "said", "there", "use", "an", "each", "which", "she",
+    "do", "how", "their", "if", "will", "up", "other", "about", "out", "many", "then", "them", "these", "so", "some",
 ]  # fmt: skip
 TEXTS = ["you can win a free cash prize", "the report for monday", "water and time"]
 
