@@ -6,6 +6,7 @@ them, and neither the model nor any other number depends on it. Scored rows are 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -50,17 +51,17 @@ class Draws:
 def draws(recipe: Recipe, corpus: Corpus, planned: Planned) -> Iterator[Draws]:
     """Those of every task and target of the first seed's turns; nothing where the recipe asks for no curve."""
     cold = recipe.evaluate.cold_start
-    for seed, turn, _ in planned if cold is not None else ():
-        for task in corpus.tasks if seed == recipe.seed else ():
-            for target in turn.targets:
-                rows = corpus.labelled(task, _may_show(recipe, corpus, turn, target))
-                ids, classes = [str(name) for name in corpus.ids[rows]], corpus.encoded[task][rows]
-                assert cold is not None
-                ranks = [
-                    _ranks(classes, keyed(ids, seed=recipe.seed, purpose=f"cold_start {draw}"))
-                    for draw in range(cold.seeds)
-                ]
-                yield Draws(task, target, turn, rows, np.array(ranks, dtype=np.int64))
+    if cold is None:
+        return
+    turns = [turn for seed, turn, _ in planned if seed == recipe.seed]
+    served = [(turn, target) for turn in turns for target in turn.targets]
+    for task, (turn, target) in itertools.product(corpus.tasks, served):
+        rows = corpus.labelled(task, _may_show(recipe, corpus, turn, target))
+        ids, classes = [str(name) for name in corpus.ids[rows]], corpus.encoded[task][rows]
+        ranks = [
+            _ranks(classes, keyed(ids, seed=recipe.seed, purpose=f"cold_start {draw}")) for draw in range(cold.seeds)
+        ]
+        yield Draws(task, target, turn, rows, np.array(ranks, dtype=np.int64))
 
 
 def cold_rows(recipe: Recipe, corpus: Corpus, planned: Planned) -> Ints:

@@ -98,7 +98,7 @@ def _lesson(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Less
     assert isinstance(recipe.tune, Contrastive)
     classes, folds, frozen = {}, {}, {}
     for name, rows in teaching(corpus, turn).items():
-        places = np.searchsorted(turn.teach, rows)
+        places = np.searchsorted(turn.teach, rows).astype(np.int64)
         classes[name] = np.asarray(corpus.encoded[name][turn.teach])
         folds[name] = [(places[teach], places[held]) for teach, held in solved.folds[name]]
         reading = solved.heads[name].reading
@@ -132,7 +132,8 @@ def learn(lesson: Lesson) -> Contrasted:
         for fold in range(max(map(len, folds.values())))
     ]
     bodies = [_body(lesson, classes) for classes in taught]
-    best, steps = None, 0
+    best: tuple[int, Choices] | None = None
+    steps = 0
     while steps < lesson.tune.steps:
         for body in bodies:
             body.advance(min(lesson.tune.check_steps, lesson.tune.steps - steps))
@@ -153,7 +154,7 @@ def learn(lesson: Lesson) -> Contrasted:
     last.advance(best[0])
     heads = {}
     for name, task in lesson.tasks.items():
-        rows = np.flatnonzero(lesson.classes[name] != UNLABELLED)
+        rows = np.flatnonzero(lesson.classes[name] != UNLABELLED).astype(np.int64)
         [read] = _read_each(lesson, [last])(name)
         heads[name] = solve_chosen(task, lesson.reading, read, lesson.classes[name], rows, best[1][name])
     return Contrasted(last.backbone, heads, tried)
@@ -162,8 +163,8 @@ def learn(lesson: Lesson) -> Contrasted:
 def merged(folds: Mapping[str, Folds], classes: Mapping[str, Ints], most: int) -> dict[str, Folds] | None:
     """By task, at most ``most`` folds, each of which holds out what several of the given ones do; the given ones where
     fewer would leave no pair to learn from, and None where they do so too."""
-    for parts_of in (most, max(map(len, folds.values()))):
-        found = {name: _merge(of_task, parts_of) for name, of_task in folds.items()}
+    for count in (most, max(map(len, folds.values()))):
+        found = {name: _merge(of_task, count) for name, of_task in folds.items()}
         if all(has_pairs(classes[name][teach]) for name, of_task in found.items() for teach, _ in of_task):
             return found
     return None

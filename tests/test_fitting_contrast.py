@@ -12,62 +12,11 @@ import nlptl
 from nlptl._fitting_contrast import merged
 
 WORDS = [
-    "the",
-    "a",
-    "of",
-    "to",
-    "and",
-    "is",
-    "in",
-    "it",
-    "you",
-    "that",
-    "he",
-    "was",
-    "for",
-    "on",
-    "are",
-    "with",
-    "as",
-    "his",
-    "they",
-    "be",
-    "at",
-    "one",
-    "have",
-    "this",
-    "from",
-    "had",
-    "hot",
-    "by",
-    "word",
-    "but",
-    "not",
-    "what",
-    "all",
-    "were",
-    "we",
-    "when",
-    "your",
-    "can",
-    "said",
-    "there",
-    "use",
-    "an",
-    "each",
-    "which",
-    "she",
-    "do",
-    "how",
-    "their",
-    "if",
-    "will",
-    "up",
-    "other",
-    "about",
-    "out",
-    "many",
-]
+    "the", "a", "of", "to", "and", "is", "in", "it", "you", "that", "he", "was", "for", "on", "are",
+    "with", "as", "his", "they", "be", "at", "one", "have", "this", "from", "had", "hot", "by", "word", "but",
+    "not", "what", "all", "were", "we", "when", "your", "can", "said", "there", "use", "an", "each", "which", "she",
+    "do", "how", "their", "if", "will", "up", "other", "about", "out", "many", "then", "them", "these", "so", "some",
+]  # fmt: skip
 TEXTS = ["you can win a free cash prize", "the report for monday", "water and time"]
 
 
@@ -142,9 +91,10 @@ def test_names_are_embedded_by_the_body_that_learned(tiny_encoder: Path, marked:
     heads = {"spam": {"kind": "linear", "column": "label", "prior": "label_names",
                       "names": {"ham": ["gas"], "spam": ["free cash"]}}}  # fmt: skip
     run = nlptl.fit(
-        recipe(tiny_encoder, marked, tune=FAR, heads=heads, transfer={"target_labels": 24}), out=tmp_path / "run"
+        recipe(tiny_encoder, marked, tune=FAR | {"keep": "always"}, heads=heads, transfer={"target_labels": 24}),
+        out=tmp_path / "run",
     )
-    assert run.results["chosen"][0]["climbed"][-1]["won"]
+    assert {cell["shipped"] for cell in run.results["domains"].values()} == {"contrastive"}
     pd.testing.assert_frame_equal(nlptl.load(tmp_path / "run").predict(TEXTS), run.predict(TEXTS), atol=1e-6)
 
 

@@ -81,7 +81,8 @@ def choose_crossfit(task: Task, bodies: Sequence[Body], classes: Ints, folds: Fo
     }
     _, scale, place = min((loss, scale, place) for scale, each in losses.items() for place, loss in enumerate(each))
     chosen = logits[scale][:, place].numpy()
-    temperature = fit_temperature(task, chosen, classes[held])
+    # Where a few held-out rows are all right, sharper looks better without end: only what softens is taken.
+    temperature = max(1.0, fit_temperature(task, chosen, classes[held]))
     calibrated = row_losses(torch.from_numpy(chosen / temperature), targets, task.link).numpy()
     return Choice(PRECISIONS[place], scale, temperature, calibrated)
 

@@ -39,7 +39,8 @@ def balanced_rows(classes: Ints, per_class: int, hardness: Floats, rng: np.rando
     keys = rng.exponential(size=len(classes)) / hardness
     order = np.argsort(keys, kind="stable")
     present = np.unique(classes[classes != UNLABELLED])
-    return np.sort(np.concatenate([order[classes[order] == c][:per_class] for c in present]))
+    drawn = np.concatenate([order[classes[order] == c][:per_class] for c in present])
+    return np.sort(drawn).astype(np.int64)
 
 
 def has_pairs(classes: Ints) -> bool:
