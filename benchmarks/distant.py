@@ -55,7 +55,7 @@ def encoded(corpus: Corpus) -> Vectors:
 
 
 def accuracies(corpus: Corpus, vectors: Vectors, source: str, target: str, seed: int) -> tuple[list[float], list[str]]:
-    """Of the head straight across, self-trained on the target alone, and through the domains in between; and the way."""
+    """Straight across, self-trained on the target alone, and through the domains in between; and the way."""
     teach, own = (np.flatnonzero(corpus.domains == name) for name in (source, target))
     shuffled = np.random.default_rng(seed).permutation(own)
     scored, texts = np.sort(shuffled[: len(own) // 2]), np.sort(shuffled[len(own) // 2 :])
@@ -84,7 +84,8 @@ def main(folder: str, seeds: str = "3") -> None:
     lines = [
         "# Distant transfer on reviews: far pairs", "", "`python benchmarks/distant.py DATA_FOLDER`", "", __doc__ or "",
         f"Accuracy, mean of {seeds} seeds (200 scored rows each).", "",
-        "| source → target | direct | self-training on the target | through | way (first seed) |", "|---|---|---|---|---|",
+        "| source → target | direct | self-training on the target | through | way (first seed) |",
+        "|---|---|---|---|---|",
     ]  # fmt: skip
     every = []
     for place, target in enumerate(names):

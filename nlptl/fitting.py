@@ -24,6 +24,7 @@ from nlptl._fitting_matrix import matrix_rows
 from nlptl._fitting_negative import negative_transfer
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome, run_turn
+from nlptl._fitting_unscored import unscored_answers
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -157,6 +158,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         )
         predictions.save(folder.path / "predictions.parquet")
         summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
+        for name, answers in unscored_answers(setting, planned, models).items():
+            summary[name]["answers"] = answers
     results = assemble(
         recipe=recipe.described(),
         seed=recipe.seed,
@@ -228,8 +231,9 @@ def _encode(
     rows = np.unique(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
+    unscored = not any(len(turn.score) for _, turn, _ in planned)
     reading = recipe.adapt or recipe.train.select != "source"
-    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through:
+    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through or unscored:
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
     if any(head.reads_unlabelled for head in recipe.heads.values()):
         rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
