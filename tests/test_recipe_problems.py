@@ -60,7 +60,7 @@ def test_a_label_that_yaml_reads_as_something_else_is_to_be_quoted(tmp_path: Pat
         (DATA + "heads: {}\n", "2: heads: holds nothing; it needs at least 1."),
         (
             DATA + "heads: {spam: {column: x}}\n",
-            "2: heads.spam.kind: is missing. Choices: knn, label_names, ",
+            "2: heads.spam.kind: is missing. Choices: entail, knn, label_names, ",
         ),
         (DATA + "heads: {spam: linear}\n", "2: heads.spam: 'linear' is not a mapping; write {kind: linear}."),
         ("data: {path: x.csv}\n" + HEADS, "1: data.kind: is missing. Choices: csv, "),
