@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlptl.contracts import Quarantine, Source
+from nlptl.data._read import must_be_there
 from nlptl.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def _need(columns: list[str], source: Source, recipe: Recipe, path: Path) -> Non
     wanted = {f"data.{role}": getattr(source, role) for role in ("text", "text_pair", "domain", "time", "id", "split")}
     one_source = not isinstance(recipe.data, dict)  # of several, each may have the labels of some tasks
     if one_source:
-        wanted |= {f"heads.{task}.column": head.column or task for task, head in recipe.heads.items()}
+        wanted |= {
+            f"heads.{task}.column": head.column or task for task, head in recipe.heads.items() if must_be_there(head)
+        }
     absent = [
         f"{column!r} ({place}){nearest(column, columns)}"
         for place, column in wanted.items()

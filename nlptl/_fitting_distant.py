@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,15 @@ SOURCES = "sources"
 """What the pooled rows that teach are called in the record of a way."""
 
 
-def reach(corpus: Corpus, vectors: Vectors, turn: Turn, name: str, solved: Solved) -> tuple[Solved, dict[str, Any]]:
+def reach(
+    corpus: Corpus, vectors: Vectors, turn: Turn, name: str, solved: Solved, *, always: bool = False
+) -> tuple[Solved, dict[str, Any]]:
     """The head of task ``name`` at the end of the way to the target, and the way: its domains and the lengths of its
     steps. Where nothing lies in between, the head stays as it is.
 
     Args:
         solved: the head that the sources teach, whose reading and precisions all later ones have.
+        always: train on the target's own texts even where nothing lies in between.
 
     Raises:
         RecipeError: the turn serves several targets, or the target has no unlabelled text.
@@ -47,10 +51,10 @@ def reach(corpus: Corpus, vectors: Vectors, turn: Turn, name: str, solved: Solve
     way = chain(steps, 0, len(texts))
     record = {
         "way": [SOURCES, *((*between, target)[place - 1] for place in way[1:])],
-        "steps": [float(steps[one, other]) for one, other in zip(way, way[1:], strict=False)],
+        "steps": [float(steps[one, other]) for one, other in pairwise(way)],
         "direct": float(steps[0, -1]),
     }
-    if len(way) == 2:
+    if len(way) == 2 and not always:
         return solved, record
     task = corpus.tasks[name]
 

@@ -24,7 +24,7 @@ STACK = ("nlptl", "torch", "transformers", "peft", "accelerate", "datasets", "ev
 
 _OURS = (
     "recipe.yaml", "lock.json", "metrics.jsonl", "results.json", "report.html", "rejected.jsonl", "predictions.parquet",
-    "checkpoints", "model",
+    "answers.parquet", "checkpoints", "model",
 )  # fmt: skip
 
 

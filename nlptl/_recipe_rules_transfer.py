@@ -87,8 +87,8 @@ def distant_is_solved(transfer: Any, tune: Any, heads: Any, adapt: Any, encoder:
         if not plain or head.multilabel:
             yield (
                 ("heads", task),
-                "goes through domains in between (transfer.through), which takes kind linear, shared, not calibrated, and "
-                "labels that exclude one another.",
+                "goes through domains in between (transfer.through), which takes kind linear, shared, not calibrated, "
+                "and labels that exclude one another.",
             )
 
 

@@ -30,6 +30,7 @@ from nlptl._fitting_run import Run
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome, run_turn
 from nlptl._saved_taken import load_backbone, taken_heads
+from nlptl._fitting_unscored import unscored_answers
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -127,6 +128,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         )
         predictions.save(folder.path / "predictions.parquet")
         summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
+        for name, answers in unscored_answers(setting, planned, models).items():
+            summary[name]["answers"] = answers
     spent: dict[str, Any] = {
         "seconds": clock.seconds(), "params": _parameters(next(iter(models.values()))), "peak_rss_mb": _peak_rss_mb(),
     }  # fmt: skip
@@ -201,8 +204,9 @@ def _encode(
     rows = np.unique(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
+    unscored = not any(len(turn.score) for _, turn, _ in planned)
     reading = recipe.adapt or recipe.train.select != "source"
-    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through:
+    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through or unscored:
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
     rows = np.concatenate([rows, np.arange(len(corpus.dataset), len(corpus.texts))])  # views of rows that teach
     if any(head.reads_unlabelled for head in recipe.heads.values()):

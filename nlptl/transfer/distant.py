@@ -1,9 +1,9 @@
 """A distant target is reached through the domains between: a chain of them, each answered by a head of the one before.
 
-After Tan, Zhang, Pan & Yang 2017, "Distant domain transfer learning" (AAAI), in which examples of unlabelled domains in
-between carry what the source knows to a target that shares too little with it; here by gradual self-training (Kumar, Ma &
-Liang 2020, arXiv 2002.11361): a head answers the next domain, a head is taught by the surest of these answers, and so on
-until the target. Each step must be small, which is what the chain is chosen for.
+After Tan, Zhang, Pan & Yang 2017, "Distant domain transfer learning" (AAAI), in which examples of unlabelled domains
+in between carry what the source knows to a target that shares too little with it; here by gradual self-training (Kumar,
+Ma & Liang 2020, arXiv 2002.11361): a head answers the next domain, another is taught by the surest of these answers,
+and so on until the target. Each step must be small, which is what the chain is chosen for.
 """
 
 from __future__ import annotations
