@@ -92,7 +92,7 @@ def read(texts: list[str], reading: str) -> np.ndarray:
 
 
 def words(texts: list[str]) -> np.ndarray:
-    """(texts, 150) latent semantic vectors of TF-IDF words: no encoder, so that the score meets another kind of vector."""
+    """(texts, 150) latent semantic vectors of TF-IDF words: another kind of vector, without an encoder."""
     sparse = TfidfVectorizer(sublinear_tf=True, min_df=10, max_features=8000).fit_transform(t[:1500] for t in texts)
     return TruncatedSVD(150, random_state=0, n_iter=2).fit_transform(sparse).astype(np.float32)
 
