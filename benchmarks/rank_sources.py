@@ -11,7 +11,7 @@ halved at random, 200 times; r is the mean Spearman of the two halves' accuracie
 full length (Spearman 1910, Brown 1910), and √R the ceiling of a correlation with what was measured. `true labels` is
 what as many rows with true labels as the scores read texts, drawn from the scored ones, would say.
 
-    python benchmarks/rank_sources.py reviews_10domains.parquet [unlabelled texts a domain] [layers|last]
+    python benchmarks/rank_sources.py reviews_10domains.parquet [unlabelled texts a domain] [layers|last|words]
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from nlptl._diagnosing_rank import head_answers
-from nlptl.diagnose._source_scores import source_scores
+from nlptl.diagnose._source_scores import likeness, source_scores
 from nlptl.diagnose.mmd import mmd
 from nlptl.diagnose.probe import as_task, parts
 from nlptl.diagnose.proxy_a import proxy_a_distance
@@ -44,9 +46,7 @@ MOST = 500
 def main(path: str, texts: str = "2000", reading: str = "layers") -> None:
     table, given = drawn(pd.read_parquet(path), int(texts))
     domains = table["domain"].to_numpy(dtype=object)
-    backbone = Backbone.load(Encoder()).freeze(resolve_precision("auto", "cpu"))
-    readings = ["last", "layers"]  # both from one pass
-    vectors = encode(backbone, list(table["text"]), readings=readings, store=FeatureStore.of(backbone))[reading]
+    vectors = words(list(table["text"])) if reading == "words" else read(list(table["text"]), reading)
     labels = (table["label"] == "positive").to_numpy().astype(np.int64)
     task, _ = as_task(np.array([0, 1]))
     names = np.unique(domains[given])
@@ -58,13 +58,17 @@ def main(path: str, texts: str = "2000", reading: str = "layers") -> None:
         if like is None:  # one strength of the prior for all, from the first pool
             like = solve_head(task, {reading: vectors[taught]}, labels[taught], parts(labels[taught], None, 3, 0))
         sources = [name for name in names if name != target]
-        masks = np.stack([np.ones(taught.sum(), bool), *(domains[taught] == name for name in sources)])
+        masks = np.stack([domains[taught] == name for name in sources])
+        weights, confusion = likeness(vectors[taught], vectors[own], masks)
+        teach = np.vstack([weights, np.ones(taught.sum()), masks])
         here = np.concatenate([vectors[own], vectors[scored]])
-        pooled, *answers = head_answers(task, like, vectors[taught], labels[taught], masks, here)
+        teacher, pooled, *answers = head_answers(task, like, vectors[taught], labels[taught], teach, here)
         shown, told = np.stack(answers)[:, : own.sum()], np.stack(answers)[:, own.sum() :]
         right = told.argmax(axis=2) == labels[scored]
         reached = right.mean(axis=1)
-        scores = dict(source_scores(shown, pooled[: own.sum()]))
+        scores = dict(source_scores(shown, teacher[: own.sum()], confusion))
+        plain = source_scores(shown, pooled[: own.sum()], confusion)
+        scores |= {f"{name}, all rows alike": plain[name] for name in ("agreement", "expected_accuracy", "correlation")}
         scores["confidence"] = shown.max(axis=2).mean(axis=1)
         of_sources = [vectors[given & (domains == name)][:MOST] for name in sources]
         scores |= distances(of_sources, vectors[own][:MOST])
@@ -79,6 +83,18 @@ def main(path: str, texts: str = "2000", reading: str = "layers") -> None:
     out = RESULTS / f"rank_sources_{reading}.json"
     out.write_text(json.dumps(settings | {"spearman": rows_of}, indent=1) + "\n", encoding="utf-8")
     show(rows_of, settings)
+
+
+def read(texts: list[str], reading: str) -> np.ndarray:
+    """The default encoder's vectors; both readings come from one pass."""
+    backbone = Backbone.load(Encoder()).freeze(resolve_precision("auto", "cpu"))
+    return encode(backbone, texts, readings=["last", "layers"], store=FeatureStore.of(backbone))[reading]
+
+
+def words(texts: list[str]) -> np.ndarray:
+    """(texts, 150) latent semantic vectors of TF-IDF words: another kind of vector, without an encoder."""
+    sparse = TfidfVectorizer(sublinear_tf=True, min_df=10, max_features=8000).fit_transform(t[:1500] for t in texts)
+    return TruncatedSVD(150, random_state=0, n_iter=2).fit_transform(sparse).astype(np.float32)
 
 
 def drawn(table: pd.DataFrame, texts: int) -> tuple[pd.DataFrame, np.ndarray]:

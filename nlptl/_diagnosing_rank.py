@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nlptl._diagnosing_look import READING, Look
 from nlptl._fitting_encoders import rank_encoders
 from nlptl.contracts import Floats, Task
-from nlptl.diagnose._source_scores import source_scores
+from nlptl.diagnose._source_scores import likeness, source_scores
 from nlptl.errors import DataError
 from nlptl.heads._solved import solve_head
 from nlptl.heads._weighted import solve_weighted
@@ -21,7 +21,7 @@ from nlptl.transfer.folds import folds
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("expected_accuracy", "expected_log_likelihood", "agreement", "score")
+COLUMNS = ("correlation", "confusion", "agreement", "score")
 
 
 class Ranking(Mapping[str, Any]):
@@ -83,8 +83,10 @@ def rank_sources(recipe: Recipe) -> Ranking:
             folds(labels=labels, domains=domains, groups=groups, target_labels=0, seed=recipe.seed),
         )  # fmt: skip
         masks = np.stack([domains == name for name in names])
-        answers = head_answers(look.task, solved, vectors.of(taught, reading), labels, masks, vectors.of(own, reading))
-        found = source_scores(answers, look.task.probabilities(solved.logits(vectors.of(own, reading))))
+        theirs, ours = vectors.of(taught, reading), vectors.of(own, reading)
+        weights, confusion = likeness(theirs, ours, masks)
+        teacher, *answers = head_answers(look.task, solved, theirs, labels, np.vstack([weights, masks]), ours)
+        found = source_scores(np.stack(answers), teacher, confusion)
         rows = [{"source": name} | {key: float(found[key][place]) for key in COLUMNS}
                 for place, name in enumerate(names)]  # fmt: skip
         ranked[target] = sorted(rows, key=lambda row: -float(row["score"]))
@@ -113,7 +115,8 @@ def rank_candidates(recipe: Recipe, models: Sequence[str]) -> Ranking:
 def head_answers(
     task: Task, like: Any, taught: Floats, labels: npt.NDArray[Any], masks: npt.NDArray[Any], vectors: Floats
 ) -> Floats:
-    """(heads, rows, labels) probabilities on ``vectors`` of the heads that each of ``masks``' rows teach alone.
+    """(heads, rows, labels) probabilities on ``vectors`` of the heads that each row of ``masks``, (heads, taught rows)
+    weights, teaches.
 
     Args:
         like: a solved head of the same reading, whose prior's strength they take.
