@@ -108,7 +108,7 @@ def run(folder: str, kind: str, seeds: str, sets: str = ",".join(SETS)) -> None:
             for layers in todo:
                 tune = {"kind": kind, "layers": layers}
                 if warm:  # the first run of a process also imports and compiles
-                    measured(rows, seed, tune={"kind": "frozen"})
+                    measured(rows, seed, tune=tune, train={"max_steps": 2})
                     warm = False
                 found = measured(rows, seed, tune=tune, train={"epochs": 2})
                 cell = {"set": name, "kind": kind, "layers": layers, "seed": seed} | found | {"machine": machine()}
