@@ -62,8 +62,8 @@ def measured(rows: pd.DataFrame, seed: int, **sections: Any) -> dict[str, Any]:
     """One run: which scored rows it answers rightly, by id, its mean loss on them, and its processor seconds."""
     recipe = nlptl.Recipe(
         name="layers", seed=seed, data=Frame(table=rows, split="split"),
-        heads={"label": {"kind": "linear"}}, evaluate={"metrics": ["accuracy"], "bootstrap": 100},
-        **{"encoder": ENCODER} | sections,
+        evaluate={"metrics": ["accuracy"], "bootstrap": 100},
+        **{"encoder": ENCODER, "heads": {"label": {"kind": "linear"}}} | sections,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
         began = time.process_time()
