@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import time
@@ -19,17 +20,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
+RESULTS.mkdir(exist_ok=True)
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "sentence-transformers", "onnxruntime", "scikit-learn")
 
 
-def paired(systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: bool = True) -> dict[str, Any]:
+def paired(
+    systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: bool = True, begin: int = 0
+) -> dict[str, Any]:
     """Run each of ``systems`` once a repeat, in an order that turns; the first is ours, and ratios are theirs to ours.
 
     ``processor`` holds the ratios of processor time, which others on the machine disturb less than wall time.
 
     Args:
         warm: run each once before, untimed.
+        begin: the place of the one that runs first in the first repeat.
     """
     names = list(systems)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -37,7 +42,8 @@ def paired(systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: 
     for name in names if warm else ():
         systems[name]()
     for repeat in range(repeats):
-        turned = names[repeat % len(names) :] + names[: repeat % len(names)]
+        first = (repeat + begin) % len(names)
+        turned = names[first:] + names[:first]
         for name in turned:
             gc.collect()
             began, used = time.perf_counter(), _processor()
@@ -61,12 +67,15 @@ def paired(systems: Mapping[str, Callable[[], Any]], *, repeats: int = 5, warm: 
 
 def _processor() -> float:
     """Seconds of processor time so far, of this process and of those that it waited for."""
-    return sum(os.times()[:4])
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def machine() -> dict[str, Any]:
     """What the numbers depend on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
     found = {}
     for package in PACKAGES:
         try:
@@ -77,8 +86,14 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model or platform.processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"), "python": platform.python_version(), "versions": found,
-        "commit": commit.stdout.strip(),
+        "commit": commit.stdout.strip(), "card": _card(),
     }  # fmt: skip
+
+
+def _card() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def cell(file: str, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

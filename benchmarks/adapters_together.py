@@ -40,14 +40,16 @@ TASK = Task("spam", Linear(), ("ham", "spam"))
 SETTINGS = Train(epochs=2, batch_rows=16)
 
 
-def measure(texts: list[str], labels: np.ndarray, users: int, repeats: int, precision: str) -> dict[str, Any]:
+def measure(
+    texts: list[str], labels: np.ndarray, users: int, repeats: int, precision: str, *, encoder: Encoder | None = None
+) -> dict[str, Any]:
     accelerator = Accelerator()
     device = accelerator.device
-    encoder = Encoder(max_length=64)
-    torch.manual_seed(0)
-    start = torch.nn.Linear(384, 1)
+    encoder = encoder or Encoder(max_length=64)
     own = np.repeat(np.arange(1, users + 1), len(texts) // users)
     stacked = Backbone.load(encoder, device=device).freeze(precision).switch_off_dropout()
+    torch.manual_seed(0)
+    start = torch.nn.Linear(stacked.width, 1)
     tokens = tokenize(stacked, texts)
     examples = Examples(
         [str(row) for row in range(len(texts))], {"spam": TASK}, {"spam": labels}, tokens.row_lengths, tokens
@@ -83,7 +85,7 @@ def measure(texts: list[str], labels: np.ndarray, users: int, repeats: int, prec
                     adapted[place if place in adapted else place.removeprefix(PREFIX)].copy_(tensor)
             for name, parameter in adapted.items():
                 parameter.requires_grad_(".lora_" in name)
-            head = TaskHead(TASK, "last", torch.nn.Linear(384, 1).to(device))
+            head = TaskHead(TASK, "last", torch.nn.Linear(stacked.width, 1).to(device))
             head.net.load_state_dict(start.state_dict())
             rows = np.flatnonzero(own == slot)
             part = replace(

@@ -27,7 +27,7 @@ WIDTH = 128
 def child(texts: int) -> None:
     """Encode so many texts and print the peak."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from _random_encoder import WORDS, random_encoder
 
     from nlptl.encoder.backbone import Backbone
     from nlptl.encoder.store import FeatureStore, encode
@@ -36,22 +36,13 @@ def child(texts: int) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NLPTL_CACHE"] = f"{folder}/cache"
-        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(1000))]
-        Path(f"{folder}/vocab.txt").write_text("\n".join(words), encoding="utf-8")
-        tokenizer = BertTokenizerFast(vocab=f"{folder}/vocab.txt")
-        tokenizer.save_pretrained(folder)
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(words), hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=256, max_position_embeddings=64,
-        )  # fmt: skip
-        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+        random_encoder(Path(folder), width=WIDTH)
         backbone = Backbone.load(Encoder(model=folder, max_length=32, batch_tokens=8192))
         store = FeatureStore.of(backbone)
         before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
         generator = torch.Generator().manual_seed(0)
         for start in range(0, texts, 65536):
-            drawn = torch.randint(0, 1000, (min(65536, texts - start), 10), generator=generator).tolist()
+            drawn = torch.randint(0, WORDS, (min(65536, texts - start), 10), generator=generator).tolist()
             encode(backbone, [" ".join(f"w{word}" for word in row) for row in drawn], readings=("last",), store=store)
         print(json.dumps({
             "texts": texts, "seconds": time.perf_counter() - began, "before_mb": before / 1024,

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from _paired import cell, paired
@@ -21,7 +22,6 @@ from peft import PeftModel
 from transformers import AutoModel
 
 from nlptl.encoder.backbone import Backbone
-from nlptl.encoder.locate import locate
 from nlptl.encoder.tokens import tokenize
 from nlptl.recipe import Encoder
 from nlptl.tune import Lora
@@ -29,8 +29,10 @@ from nlptl.tune._shelf import adapter_id, put_away
 
 
 @torch.inference_mode()
-def measure(texts: list[str], users: int, repeats: int) -> dict[str, Any]:
-    backbone = Backbone.load(Encoder(max_length=64))
+def measure(
+    texts: list[str], users: int, repeats: int, *, encoder: Encoder | None = None, device: str = "cpu"
+) -> dict[str, Any]:
+    backbone = Backbone.load(encoder or Encoder(max_length=64), device=device)
     bank = Lora(per="domain", together=users).stack(backbone)
     names = [adapter_id(str(user)) for user in range(users)]
     with tempfile.TemporaryDirectory() as folder:
@@ -38,16 +40,17 @@ def measure(texts: list[str], users: int, repeats: int) -> dict[str, Any]:
             generator = torch.Generator().manual_seed(user)
             bank.draw(user + 1, generator)
             for layer in bank.layers.values():
-                layer.lora_B[user + 1].normal_(std=0.02, generator=generator)
+                drawn = torch.randn(layer.lora_B.shape[1:], generator=generator)
+                layer.lora_B[user + 1] = 0.02 * drawn
             put_away(bank, user + 1, str(user), Path(folder), "base")
-        body = AutoModel.from_pretrained(locate("default", None).path, dtype="float32", add_pooling_layer=False)
+        body = AutoModel.from_pretrained(backbone.located.path, dtype="float32", add_pooling_layer=False)
         peft = PeftModel.from_pretrained(body, str(Path(folder) / names[0]), adapter_name=names[0])
         for name in names[1:]:
             peft.load_adapter(str(Path(folder) / name), adapter_name=name)
-    peft.eval()
+    peft.eval().to(device)
     tokens = tokenize(backbone, texts)
-    parts = [tokens.batch(torch.arange(start, min(start + 64, users)).numpy()) for start in range(0, users, 64)]
-    seats = torch.arange(1, users + 1)
+    parts = [tokens.batch(np.arange(start, min(start + 64, users)), device) for start in range(0, users, 64)]
+    seats = torch.arange(1, users + 1, device=device)
     found: dict[str, list[torch.Tensor]] = {}
 
     def ours() -> None:

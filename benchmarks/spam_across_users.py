@@ -49,8 +49,9 @@ def trainer(data: str, target: str, seed: int) -> None:
     """Two epochs of Trainer with PEFT LoRA on the rows of our plan; prints accuracy and the seconds of planning."""
     import numpy as np
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+    from _peer import Classifier, rows_of
+    from _peer import trainer as make
+    from transformers import AutoModel, AutoTokenizer
 
     from nlptl._fitting_corpus import Corpus
     from nlptl.contracts import Quarantine
@@ -70,38 +71,16 @@ def trainer(data: str, target: str, seed: int) -> None:
     base = locate("default", None).path
     tokenizer = AutoTokenizer.from_pretrained(base)
 
-    class Classifier(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            body = AutoModel.from_pretrained(base, dtype="float32", add_pooling_layer=False)
-            config = LoraConfig(
-                r=8, lora_alpha=16, target_modules=r".*attention\.(self\.(query|key|value)|output\.dense)"
-            )
-            self.body, self.head = get_peft_model(body, config), torch.nn.Linear(body.config.hidden_size, 2)
-
-        def forward(self, input_ids, attention_mask, labels=None):  # type: ignore[no-untyped-def]
-            hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            mask = attention_mask[:, :, None]
-            logits = self.head((hidden * mask).sum(1) / mask.sum(1))
-            loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
-            return {"loss": loss, "logits": logits}
-
     def encoded(rows: np.ndarray) -> list[dict[str, object]]:
-        tokens = tokenizer(list(corpus.texts[rows]), truncation=True, max_length=128, return_token_type_ids=False)
-        labels = corpus.encoded["spam"][rows]
-        return [
-            {"input_ids": ids, "attention_mask": mask, "labels": int(label)}
-            for ids, mask, label in zip(tokens["input_ids"], tokens["attention_mask"], labels, strict=True)
-        ]
+        return rows_of(tokenizer, list(corpus.texts[rows]), corpus.encoded["spam"][rows])
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder, num_train_epochs=2, per_device_train_batch_size=32, per_device_eval_batch_size=32,
-            learning_rate=1e-3, warmup_steps=0.1, save_strategy="no", seed=seed, disable_tqdm=True, use_cpu=True,
-        )  # fmt: skip
-        collator = DataCollatorWithPadding(tokenizer)
         torch.manual_seed(seed)
-        run = Trainer(Classifier(), arguments, train_dataset=encoded(turn.teach), data_collator=collator)
+        model = Classifier(AutoModel.from_pretrained(base, dtype="float32", add_pooling_layer=False))
+        run = make(
+            model, tokenizer, encoded(turn.teach), folder, num_train_epochs=2, per_device_train_batch_size=32,
+            per_device_eval_batch_size=32, warmup_steps=0.1, seed=seed,
+        )  # fmt: skip
         run.train()
         logits = run.predict(encoded(turn.score)).predictions
     accuracy = float((logits.argmax(1) == corpus.encoded["spam"][turn.score]).mean())

@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from _paired import cell, paired
+from _peer import Classifier, rows_of, trainer
 from accelerate import Accelerator
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModel, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+from transformers import AutoModel, AutoTokenizer
 
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -34,50 +33,26 @@ from nlptl.recipe import Encoder, Train
 from nlptl.train.loop import train
 from nlptl.tune import Lora
 
-TARGETS = r".*attention\.(self\.(query|key|value)|output\.dense)"
-
-
-class Classifier(torch.nn.Module):
-    """Their network: the same body, adapter, pooling and head."""
-
-    def __init__(self, base: str) -> None:
-        super().__init__()
-        body = AutoModel.from_pretrained(base, dtype="float32", add_pooling_layer=False)
-        self.body = get_peft_model(body, LoraConfig(r=8, lora_alpha=16, target_modules=TARGETS))
-        self.head = torch.nn.Linear(body.config.hidden_size, 2)
-
-    def forward(self, input_ids: Any, attention_mask: Any, labels: Any = None) -> dict[str, Any]:
-        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask[:, :, None]
-        logits = self.head((hidden * mask).sum(1) / mask.sum(1))
-        return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
-
 
 def theirs(texts: list[str], labels: np.ndarray, **settings: Any) -> Any:
     base = locate("default", None).path
     tokenizer = AutoTokenizer.from_pretrained(base)
-    tokens = tokenizer(texts, truncation=True, max_length=128, return_token_type_ids=False)
-    rows = [
-        {"input_ids": ids, "attention_mask": mask, "labels": int(label)}
-        for ids, mask, label in zip(tokens["input_ids"], tokens["attention_mask"], labels, strict=True)
-    ]
-
-    model, collator = Classifier(base), DataCollatorWithPadding(tokenizer)
+    rows = rows_of(tokenizer, texts, labels)
+    model = Classifier(AutoModel.from_pretrained(base, dtype="float32", add_pooling_layer=False))
 
     def epoch() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            arguments = TrainingArguments(
-                folder, num_train_epochs=1, learning_rate=1e-3, save_strategy="no", disable_tqdm=True,
-                use_cpu=not torch.cuda.is_available(), **settings,
-            )  # fmt: skip
-            Trainer(model, arguments, train_dataset=rows, data_collator=collator).train()
+            trainer(model, tokenizer, rows, folder, num_train_epochs=1, **settings).train()
 
     return epoch
 
 
-def ours(texts: list[str], labels: np.ndarray, *, dropout: bool = True) -> Any:
+def ours(
+    texts: list[str], labels: np.ndarray, *, dropout: bool = True, encoder: Encoder | None = None,
+    batch_tokens: int = 2048,
+) -> Any:  # fmt: skip
     accelerator = Accelerator()
-    backbone = Lora().apply(Backbone.load(Encoder(), device=accelerator.device))
+    backbone = Lora().apply(Backbone.load(encoder or Encoder(), device=accelerator.device))
     backbone.freeze(resolve_precision("auto", accelerator.device))
     if not dropout:
         backbone.switch_off_dropout()
@@ -87,10 +62,12 @@ def ours(texts: list[str], labels: np.ndarray, *, dropout: bool = True) -> Any:
     ids = [str(row) for row in range(len(texts))]
     examples = Examples(ids, {"spam": task}, {"spam": labels}, tokens.row_lengths, tokens)
 
+    settings = Train(batch_tokens=batch_tokens)
+
     def epoch() -> None:
         with tempfile.TemporaryDirectory() as folder:
             train(
-                network, examples, validation=None, settings=Train(), seed=0, folder=Path(folder), fingerprint="",
+                network, examples, validation=None, settings=settings, seed=0, folder=Path(folder), fingerprint="",
                 resume=False, accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
             )  # fmt: skip
 

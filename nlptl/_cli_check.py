@@ -23,6 +23,10 @@ def outline(recipe: Recipe) -> Iterator[str]:
         DataError: the data is absent, or lacks a column that the recipe names.
     """
     yield f"Recipe {recipe.name!r} is sound."
+    if recipe.before is not None:
+        yield f"  before: {recipe.before.name}, into runs/{recipe.before.name} unless it is there; taken: " + ", ".join(
+            recipe.encoder.take
+        )
     sources = recipe.data if isinstance(recipe.data, dict) else {"": recipe.data}
     for name, source in sources.items():
         yield f"  data{f'.{name}' if name else ''}: {_source(source, recipe)}"

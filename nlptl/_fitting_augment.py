@@ -95,9 +95,8 @@ def augmented(learn: Learn, setting: Setting, turn: Turn, groups: Ints, held_bac
     plain = learn(bare, turn, groups)
     if not ways:
         return plain, []
-    more = np.flatnonzero(np.isin(setting.corpus.origins, turn.teach))
-    views = len(setting.corpus.dataset) + more
-    origins = np.searchsorted(turn.teach, setting.corpus.origins[more])
+    views = setting.corpus.views_of(turn.teach)
+    origins = np.searchsorted(turn.teach, setting.corpus.origins[views - len(setting.corpus.dataset)])
     name = f"{turn.name} augmented"
     wide = replace(turn, name=name, teach=np.concatenate([turn.teach, views]))
     with_all = learn(setting, wide, np.concatenate([groups, groups[origins]]))

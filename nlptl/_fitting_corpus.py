@@ -44,6 +44,10 @@ class Corpus:
             {name: task.encode(dataset[:][name]) for name, task in tasks.items()},
         )  # fmt: skip
 
+    def views_of(self, rows: Ints) -> Ints:
+        """The rows that are views of any of ``rows``, ascending."""
+        return len(self.ids) - len(self.origins) + np.flatnonzero(np.isin(self.origins, rows))
+
     def labelled(self, task: str, rows: Ints) -> Ints:
         """Those of ``rows`` that have a label for ``task``."""
         return rows[self.tasks[task].labelled(self.encoded[task][rows])]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nlptl._saved_domains import DomainHeads
 from nlptl.contracts import Floats, Task
 from nlptl.heads._domains import GroupedRows, choose_spread, deviate, deviate_out_of_fold
+from nlptl.heads._domains_each import choose_taus
 from nlptl.heads._scaling import Array, Scaling
 from nlptl.heads._solved import Folds, Solved
 from nlptl.heads._weighted import solve_weighted
@@ -40,7 +41,8 @@ def per_domain(
         if getattr(task.head, "per", None) == "domain":
             rows, head = corpus.labelled(name, turn.teach), solved.heads[name]
             folds = solved.folds[name] if turn.labels_of_target else folds_by_row(name)
-            fitted[name], chosen[name], grouped = fit_domain_heads(
+            own = getattr(task.head, "spread", "shared") == "own"
+            fitted[name], chosen[name], grouped, taus = fit_domain_heads(
                 task,
                 head,
                 setting.vectors.of(rows, head.reading),
@@ -48,9 +50,10 @@ def per_domain(
                 corpus.encoded[name][rows],
                 list(corpus.domains[rows]),
                 None if turn.labels_of_target else folds,
+                folds if own else None,
             )
             if getattr(task.head, "calibrate", None) is not None:
-                out_of_fold[name] = deviate_out_of_fold(grouped, fitted[name].spread, folds)
+                out_of_fold[name] = deviate_out_of_fold(grouped, fitted[name].spread, folds, taus)
     return fitted, chosen, out_of_fold
 
 
@@ -62,9 +65,10 @@ def fit_domain_heads(
     encoded: npt.NDArray[Any],
     domains: Sequence[str],
     folds: Folds | None,
-) -> tuple[DomainHeads, dict[str, Any], GroupedRows]:
-    """The heads of all domains among the rows that teach; what was chosen: τ, σ, and the evidence for them; and the
-    rows that they are fitted on.
+    own_folds: Folds | None = None,
+) -> tuple[DomainHeads, dict[str, Any], GroupedRows, Array | None]:
+    """The heads of all domains among the rows that teach; what was chosen: τ, σ, and the evidence for them; the rows
+    that they are fitted on; and each domain's own τ, where that is asked for.
 
     Args:
         solved: the shared head, taught by the same rows.
@@ -74,6 +78,8 @@ def fit_domain_heads(
         folds: over rows, for the shared head's logits out of fold; None: those it was chosen with held rows out too.
             Where they held out whole domains, a domain's logits come from a head that knows nothing of it, which is not
             the one it is served with.
+        own_folds: choose each domain's own τ, given σ; None: all have the one that the evidence is highest for. A
+            domain that is added later has that one.
     """
     scaling = Scaling.of(vectors)
     names, of_row = np.unique(np.asarray(domains, dtype=str), return_inverse=True)
@@ -85,9 +91,12 @@ def fit_domain_heads(
         link=task.link,
     )
     spread, gain = choose_spread(rows)
-    heads = DomainHeads(spread, scaling, tuple(map(str, names)), deviate(rows, spread))
+    taus = None if own_folds is None else choose_taus(rows, own_folds, sigma=spread.intercept)
+    heads = DomainHeads(spread, scaling, tuple(map(str, names)), deviate(rows, spread, taus))
     chosen = {"tau": spread.weights, "tau of intercept": spread.intercept, "evidence over pooling": gain}
-    return heads, chosen, rows
+    if taus is not None:
+        chosen["own tau, median"] = float(np.median(taus))
+    return heads, chosen, rows, taus
 
 
 def _out_of_fold(

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from nlptl._contracts_texts import TextScores
 from nlptl._model_objective import Objective, divergence
 from nlptl._model_views import CutView, Partners, cut_features, jensen_shannon, mixed, shares_of_task, whole_or_cut
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
-from nlptl.encoder.tokens import TokenBatch, Tokens
+from nlptl.encoder.tokens import LOOSE_MULTIPLE, TokenBatch, Tokens
 from nlptl.heads._mix import LayerMix
 from nlptl.heads._reading import every_layer, mixed_layers, parts
 from nlptl.heads._solve import row_losses
@@ -86,7 +87,7 @@ class Examples:
 
         labels = {name: encoded[rows] for name, encoded in self.labels.items()}
         return Batch(
-            tokens=None if self.tokens is None else self.tokens.batch(rows, device),
+            tokens=None if self.tokens is None else self.tokens.batch(rows, device, multiple=LOOSE_MULTIPLE),
             readings=None if self.readings is None else tensors(self.readings, torch.float32),
             targets={
                 name: torch.as_tensor(self.tasks[name].targets(encoded), dtype=torch.float32).to(device)
@@ -158,8 +159,12 @@ class TaskHead(nn.Module):
 class Network(nn.Module):
     """The encoder with a head for each task."""
 
-    def __init__(self, backbone: Backbone, heads: Mapping[str, TaskHead]) -> None:
+    def __init__(
+        self, backbone: Backbone, heads: Mapping[str, TaskHead], text_scores: Mapping[str, TextScores] | None = None
+    ) -> None:
         super().__init__()
+        self.text_scores = dict(text_scores or {})
+        """By task whose head reads texts itself, what it reads them with."""
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
         self.objective = Objective()
@@ -168,12 +173,16 @@ class Network(nn.Module):
     @property
     def readings(self) -> tuple[str, ...]:
         """What the heads read of the encoder."""
-        return parts(head.reading for head in self.task_heads.values())
+        return parts(head.reading for name, head in self.task_heads.items() if name not in self.text_scores)
 
     @property
     def task_heads(self) -> dict[str, TaskHead]:
         """The heads by task."""
         return {name: head for name, head in self.heads.items() if isinstance(head, TaskHead)}
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """What single tasks do not share."""
+        return list(self.heads.parameters())
 
     def last_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """By task: (rows, width) features that the head's last layer reads, and (rows, outputs) logits, offsets

@@ -22,6 +22,8 @@ from pydantic import (
 
 from nlptl._contracts_adapt import Adapt
 from nlptl._contracts_augment import Augment
+from nlptl._contracts_cold import ColdStart
+from nlptl._recipe_chain import with_before
 from nlptl._recipe_file import Document, read
 from nlptl._recipe_problems import in_words, refusal
 from nlptl._recipe_rules import broken
@@ -63,8 +65,13 @@ class Transfer(Settings):
         pattern=r"^(equal|similarity|nearest:[1-9]\d*)$",
         description="Sources, by their heads' answers to the target's texts: equal, similarity, nearest:k.",
     )
+    through: Names = Field(
+        (),
+        description="Distant transfer: domains that lie between source and target; their texts are read, not labels.",
+    )
     choose: Literal["auto"] | None = Field(
-        None, description="auto: each target gets the solved rung that its evidence supports; none: one head for all."
+        None,
+        description="auto: each target gets the rung, solved or LoRA, that its evidence supports; none: one.",
     )
     transductive: bool = Field(False, description="Let methods read scored texts (never their labels).")
 
@@ -72,7 +79,13 @@ class Transfer(Settings):
 class Encoder(Settings):
     """Text → vectors."""
 
-    model: str = Field("default", description="default, a hub name, or a folder.")
+    model: str = Field("default", description="default, a hub name, a folder, or an earlier run or model.")
+    among: tuple[str, ...] = Field(
+        (), description="Encoders or runs that model is chosen from, by solved heads on folds."
+    )
+    take: tuple[Literal["body", "adapter", "heads"], ...] = Field(
+        ("body", "adapter"), min_length=1, description="What of an earlier run is gone on with: body, adapter, heads."
+    )
     revision: str | None = Field(None, description="Commit or tag of a hub model.")
     pool: Literal["last", "cls", "layers", "both", "mix", "auto"] = Field(
         "auto", description="The last layer, the mean of all, both, a mix that is learned; auto: what folds prefer."
@@ -135,6 +148,10 @@ class Train(Settings):
         "source",
         description="Chooses the epoch: source or importance-weighted validation, or snd, entropy on target texts.",
     )
+    reuse: bool = Field(
+        True,
+        description="Run frozen lower layers once a text, not once an epoch, where a quarter of free memory holds it.",
+    )
     patience: int | None = Field(None, gt=0, description="Stop after so many epochs without a better validation loss.")
     checkpoint_steps: int = Field(50, gt=0)
 
@@ -150,7 +167,12 @@ class Evaluate(Settings):
     negative_transfer: bool = Field(
         False, description="Compare each target's model with a head on its own labels, and name the sources that hurt."
     )
+    cold_start: ColdStart | None = Field(None, description="The curve of labels a class, for each target; none: no.")
     solo: bool = Field(False, description="Of several tasks, train each alone too, by the same settings.")
+    scratch: bool = Field(
+        False, description="Train the same architecture from random weights too: what transfer saves."
+    )
+    scratch_lr: float = Field(5e-4, gt=0, description="Peak learning rate of the encoder that starts from scratch.")
 
 
 def _one_or_named(data: Any) -> str:
@@ -174,6 +196,7 @@ class Recipe(Settings):
 
     name: str = Field("run", pattern=r"^[\w.-]+$")
     seed: int = Field(0, ge=0)
+    before: Recipe | None = Field(None, description="A recipe that runs first; encoder.model: before goes on from it.")
     data: Annotated[
         Annotated[Source, KindOf("data"), Tag("one")]
         | Annotated[dict[str, Annotated[Source, KindOf("data")]], Tag("named")],
@@ -225,14 +248,19 @@ class Recipe(Settings):
         """Plain values for the record of a run; data that lives in Python only is described, not held."""
         return self.model_dump(mode="json", context={"described": True})
 
-    def diagnose(self) -> Any:
-        """What differs between sources and targets, before anything is trained: ``nlptl.diagnosing.diagnose``.
+    def diagnose(self, look: Literal["shift", "senses", "rows"] = "shift") -> Any:
+        """Before anything is trained: what differs between sources and targets, which words mean something else there,
+        or which rows deserve a second look; see ``nlptl.diagnosing``, ``_diagnosing_senses``, ``_diagnosing_rows``.
 
         Raises:
             DataError, ModelError: the recipe's data or its encoder cannot be used.
         """
         # Looked up by name, as kinds are: recipes stand above what carries them out.
-        return import_module("nlptl.diagnosing").diagnose(self)
+        return import_module("nlptl.diagnosing").LOOKS[look](self)
+
+    def suggest(self, n: int = 50, by: Literal["uncertainty", "diversity", "both"] = "both") -> Any:
+        """A table of the ``n`` rows to label next: ``nlptl._diagnosing_suggest.suggest``."""
+        return import_module("nlptl._diagnosing_suggest").suggest(self, n=n, by=by)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
@@ -245,14 +273,17 @@ class Recipe(Settings):
         cls, values: Any, handler: ModelWrapValidatorHandler[Recipe], info: ValidationInfo
     ) -> Recipe:
         """One RecipeError for all mistakes, those between sections among them, wherever the recipe comes from."""
+        if isinstance(values, cls):
+            return values
         document = info.context if isinstance(info.context, Document) else None
+        values, of_before = with_before(cls, values, document)
         try:
             recipe = handler(values)
             problems = list(broken(dict(recipe)))
         except ValidationError as error:
             problems = [*in_words(error, values, document, cls), *broken(_sound(cls, values))]
-        if problems or (document and document.problems):
-            raise refusal(document, problems)
+        if problems or of_before or (document and document.problems):
+            raise refusal(document, problems, of_before)
         return recipe
 
 

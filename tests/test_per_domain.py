@@ -106,6 +106,15 @@ def test_users_who_agree_are_pooled(tiny_encoder: Path, tmp_path: Path) -> None:
         assert {facts["shipped"] for facts in spam["domains"].values()} == {"solved"}
 
 
+def test_domains_may_have_a_distance_of_their_own(tiny_encoder: Path, tmp_path: Path) -> None:
+    mail().to_parquet(tmp_path / "mail.parquet")
+    own = recipe(tiny_encoder, tmp_path / "mail.parquet")
+    own = own.model_copy(update={"heads": {"spam": own.heads["spam"].model_copy(update={"spread": "own"})}})
+    run = nlptl.fit(own, out=tmp_path / "run")
+    assert run.results["tasks"]["spam"]["domains"]["c d"]["metrics"]["accuracy"] > 0.9
+    assert run.results["chosen"][0]["own tau, median"] >= 0
+
+
 def test_sources_have_heads_too_where_the_target_shows_no_label(tiny_encoder: Path, tmp_path: Path) -> None:
     mail().to_parquet(tmp_path / "mail.parquet")
     transfer = {"target": "ann.b@x.org", "target_labels": 0}
@@ -214,6 +223,9 @@ def test_a_body_that_learns_is_refused(tiny_encoder: Path, tmp_path: Path) -> No
         recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"kind": "lora"})
     with pytest.raises(nlptl.RecipeError, match=r"heads.spam.per.*by itself"):
         recipe(tiny_encoder, tmp_path / "mail.parquet", transfer={"choose": "auto"})
+    alone = {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "spread": "own"}}
+    with pytest.raises(nlptl.RecipeError, match=r"heads.spam.spread.*per: domain"):
+        nlptl.Recipe(data={"kind": "csv", "path": "x.csv"}, heads=alone)
 
 
 def test_what_a_domain_adds_by_hand() -> None:

@@ -19,12 +19,16 @@ class Importance(Adapt):
 
     A regularised logistic regression tells source from target; a row's weight is the odds of being a target's, by the
     fold that did not see the row. It weighs the solved head's rows and the rows of the loss, in cross-validation too
-    (Sugiyama et al. 2007). Where the sides hardly overlap few rows carry all weight: the effective number is reported.
+    (Sugiyama et al. 2007). Where the sides hardly overlap few rows would carry all weight and the head would be fitted
+    to them alone: weights are then flattened until enough rows are left, and the effective number is reported.
     """
 
     kind: Literal["importance"] = "importance"
     exponent: float = Field(
         0.5, ge=0, le=1, description="Of the ratio: 1 is unbiased, 0 weighs nothing, between them variance is saved."
+    )
+    effective: float = Field(
+        0.5, ge=0, lt=1, description="The exponent falls until the effective rows are so large a share of all."
     )
     most: float = Field(10.0, gt=1, description="Weights are cut at so many times their mean.")
 
@@ -36,7 +40,18 @@ class Importance(Adapt):
             groups: (source rows,) near-duplicate groups, which no fold divides.
             seed: of the folds.
         """
-        return flattened(density_ratio(source, target, groups, seed=seed), exponent=self.exponent, most=self.most)
+        ratios = density_ratio(source, target, groups, seed=seed)
+        return spread_out(ratios, exponent=self.exponent, most=self.most, least=self.effective * len(source))
+
+
+def spread_out(ratios: Floats, *, exponent: float, most: float, least: float) -> Floats:
+    """(rows,) ratios, ``flattened`` by the largest exponent up to ``exponent``, in twentieths of it, that leaves at
+    least so many effective rows."""
+    for share in np.linspace(1, 0, 21):
+        weights = flattened(ratios, exponent=exponent * share, most=most)
+        if effective_rows(weights) >= least:
+            break
+    return weights
 
 
 def density_ratio(source: Floats, target: Floats, groups: Ints, *, seed: int) -> Floats:

@@ -63,11 +63,10 @@ class Shift(Diagnosis):
         raw = {"covariate": covariate_test(head, self.draws, self.seed)["p"]}
         alike = raw["covariate"] > DIFFERENT
         concept = concept_test(head, self.draws, self.seed, alike=alike) if labelled else None
-        shares = label_test(head, self.draws, self.seed)["p"]
         if alike:
-            raw["label"] = shares
+            raw["label"] = label_test(head, self.draws, self.seed)["p"]
         elif concept is not None and self.fair_labels:
-            raw["label"] = max(shares, concept["intercept_p"])  # other texts alone may move the answers, not the odds
+            raw["label"] = concept["intercept_p"]  # other texts alone move the answers: only labels tell of shares
         else:
             unknown["label"] = UNTOLD
         if concept is None:

@@ -18,7 +18,7 @@ from nlptl._saved_parts import head_settings
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.lexical import Lexical
-from nlptl.encoder.tokens import TextReader, token_batches, tokenize
+from nlptl.encoder.tokens import LOOSE_MULTIPLE, TextReader, token_batches, tokenize
 from nlptl.errors import ModelError
 from nlptl.export._graph import INPUTS
 from nlptl.recipe import Encoder
@@ -59,8 +59,8 @@ class OnnxModel(Model):
         wanted = [each.name for each in self.session.get_inputs()]
         logits = {name: np.zeros((len(texts), task.outputs)) for name, task in self.tasks.items()}
         done = 0
-        for rows in token_batches(tokens.row_lengths, self.reader.settings.batch_tokens):
-            batch = tokens.batch(rows)
+        for rows in token_batches(tokens.row_lengths, self.reader.settings.batch_tokens, multiple=LOOSE_MULTIPLE):
+            batch = tokens.batch(rows, multiple=LOOSE_MULTIPLE)
             types = torch.zeros_like(batch.input_ids) if batch.token_type_ids is None else batch.token_type_ids
             given = dict(zip(INPUTS, (batch.input_ids, batch.attention_mask, types), strict=True))
             found = self.session.run(list(logits), {name: given[name].numpy() for name in wanted})

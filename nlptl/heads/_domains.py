@@ -45,8 +45,8 @@ EVIDENCE_DOMAINS = 256
 SEARCH_TOLERANCE = 1e-3
 """In logits, of the solves that only rank spreads; what is left after the last step is about its square."""
 
-BATCH_ENTRIES = 2**23
-"""Kernel entries a batch: 64 MiB an array."""
+BATCH_ENTRIES = 2**18
+"""Kernel entries a batch: arrays of 2 MiB, which a processor keeps at hand. Of 10 MiB, products took twice as long."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ def choose_spread(rows: GroupedRows) -> tuple[Spread, float]:
     """
     domains = _evenly(np.arange(len(rows.members)), EVIDENCE_DOMAINS)
     seen = replace(rows, members=[_evenly(rows.members[d], DUAL_ROWS) for d in domains])
-    batches = [_Batch.of(seen, places) for places in _batches(seen)]
+    batches = [Batch.of(seen, places) for places in dual_batches(seen)]
 
     @cache
     def evidence(point: tuple[int, int]) -> float:
-        spread = Spread(TAUS[point[0]], SIGMAS[point[1]])
-        modes = (laplace(batch.latents(spread), tolerance=SEARCH_TOLERANCE) for batch in batches)
+        spread = TAUS[point[0]], SIGMAS[point[1]]
+        modes = (laplace(batch.latents(*spread), tolerance=SEARCH_TOLERANCE) for batch in batches)
         return sum(float(mode.evidence.sum()) for mode in modes)
 
     best, pooled = START, (0, 0)
@@ -124,47 +124,58 @@ def _beside(point: tuple[int, int]) -> list[tuple[int, int]]:
     return [(t, s) for t, s in beside if 0 <= t < len(TAUS) and 0 <= s < len(SIGMAS)]
 
 
-def deviate(rows: GroupedRows, spread: Spread) -> Deviations:
-    """The most probable deviation of each domain, given τ and σ."""
+def deviate(rows: GroupedRows, spread: Spread, taus: Array | None = None) -> Deviations:
+    """The most probable deviation of each domain, given τ and σ.
+
+    Args:
+        taus: (domains,) the τ of each domain, in place of that of ``spread``.
+    """
     domains, (_, width), outputs = len(rows.members), rows.vectors.shape, rows.targets.shape[1]
     weights, bias = np.zeros((domains, width, outputs)), np.zeros((domains, outputs))
-    for places in _batches(rows):
-        batch = _Batch.of(rows, places)
-        dual = laplace(batch.latents(spread)).dual
-        weights[places] = spread.weights**2 * (batch.vectors.transpose(1, 2) @ dual).numpy()
+    own = np.full(domains, spread.weights) if taus is None else taus
+    for places in dual_batches(rows):
+        batch, tau = Batch.of(rows, places), torch.from_numpy(own[places])[:, None, None]
+        dual = laplace(batch.latents(tau, spread.intercept)).dual
+        weights[places] = (tau**2 * (batch.vectors.transpose(1, 2) @ dual)).numpy()
         bias[places] = spread.intercept**2 * dual.sum(1).numpy()
-    for place in _large(rows):
-        problem = _primal(rows, rows.members[place], spread, torch.ones(1, len(rows.members[place])))
+    for place in large(rows):
+        members = rows.members[place]
+        problem = primal(rows, members, replace(spread, weights=float(own[place])), torch.ones(1, len(members)))
         [solution] = solve(problem).numpy()
         weights[place], bias[place] = solution[:-1], solution[-1]
     return Deviations(weights, bias)
 
 
-def deviate_out_of_fold(rows: GroupedRows, spread: Spread, folds: Sequence[tuple[Ints, Ints]]) -> Array:
+def deviate_out_of_fold(
+    rows: GroupedRows, spread: Spread, folds: Sequence[tuple[Ints, Ints]], taus: Array | None = None
+) -> Array:
     """(rows, outputs) logits, offsets included, of each row with the deviation that its domain's rows of other folds
     give; the offset alone for rows that no fold holds out, or whose domain has no other rows.
 
     Args:
         folds: pairs of (teaching, held-out) positions among all rows.
+        taus: (domains,) the τ of each domain, in place of that of ``spread``.
     """
     logits = rows.offsets.copy()
+    own = np.full(len(rows.members), spread.weights) if taus is None else taus
     teaches = np.zeros((len(folds), len(rows.vectors)))
     for fold, (teach, _) in enumerate(folds):
         teaches[fold, teach] = 1
     fold_of = np.full(len(rows.vectors), -1, dtype=np.int64)
     for fold, (_, held) in enumerate(folds):
         fold_of[held] = fold
-    for places in _batches(rows):
-        batch = _Batch.of(rows, places)
-        latents = batch.latents(spread)
+    for places in dual_batches(rows):
+        batch = Batch.of(rows, places)
+        latents = batch.latents(torch.from_numpy(own[places])[:, None, None], spread.intercept)
         for fold, weights in enumerate(teaches):
             row_weights = latents.row_weights * torch.from_numpy(weights)[batch.index]
             latent = laplace(replace(latents, row_weights=row_weights)).latent.numpy()
             here = (fold_of[batch.index] == fold) & (latents.row_weights.numpy() > 0)
             logits[batch.index[here]] += latent[here]
-    for place in _large(rows):
+    for place in large(rows):
         members = rows.members[place]
-        problems = _primal(rows, members, spread, torch.from_numpy(teaches[:, members]))
+        near = replace(spread, weights=float(own[place]))
+        problems = primal(rows, members, near, torch.from_numpy(teaches[:, members]))
         products = problems.products(solve(problems)).numpy()
         inside = fold_of[members] >= 0
         logits[members[inside]] += products[inside, fold_of[members[inside]]]
@@ -172,7 +183,7 @@ def deviate_out_of_fold(rows: GroupedRows, spread: Spread, folds: Sequence[tuple
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """Domains of like size, padded to one: index (domains, rows) of positions, 0 where there is no row."""
 
     index: Ints
@@ -184,27 +195,28 @@ class _Batch:
     link: Link
 
     @classmethod
-    def of(cls, rows: GroupedRows, places: Ints) -> _Batch:
+    def of(cls, rows: GroupedRows, places: Ints) -> Batch:
         members = [rows.members[place] for place in places]
-        longest = max(len(positions) for positions in members)
+        longest = max(1, *(len(positions) for positions in members))
         index = np.zeros((len(members), longest), dtype=np.int64)
         there = np.zeros((len(members), longest))
         for place, positions in enumerate(members):
             index[place, : len(positions)], there[place, : len(positions)] = positions, 1
         row_weights = torch.from_numpy(there)
-        vectors = torch.from_numpy(rows.vectors[index]) * row_weights[:, :, None]
+        vectors = torch.from_numpy(rows.vectors[index])
+        vectors[row_weights == 0] = 0
         return cls(
             index, vectors, vectors @ vectors.transpose(1, 2), torch.from_numpy(rows.targets[index]),
             torch.from_numpy(rows.offsets[index]), row_weights, rows.link,
         )  # fmt: skip
 
-    def latents(self, spread: Spread) -> Latents:
-        """The problems in the dual: K = τ² X Xᵀ + σ² 1 1ᵀ."""
-        kernel = spread.weights**2 * self.gram + spread.intercept**2
+    def latents(self, tau: float | Tensor, sigma: float) -> Latents:
+        """The problems in the dual: K = τ² X Xᵀ + σ² 1 1ᵀ, with one τ, or (batch, 1, 1) of them."""
+        kernel = (tau**2 * self.gram).add_(sigma**2)
         return Latents(kernel, self.targets, self.offsets, self.row_weights, self.link)
 
 
-def _batches(rows: GroupedRows) -> Iterator[Ints]:
+def dual_batches(rows: GroupedRows) -> Iterator[Ints]:
     """Places of the domains that are solved in the dual, those of like size together, as many as memory should hold."""
     sizes = np.array([len(positions) for positions in rows.members])
     order = np.argsort(sizes, kind="stable")
@@ -219,11 +231,12 @@ def _batches(rows: GroupedRows) -> Iterator[Ints]:
         start += count
 
 
-def _large(rows: GroupedRows) -> list[int]:
+def large(rows: GroupedRows) -> list[int]:
+    """Places of the domains that are solved in the primal."""
     return [place for place, positions in enumerate(rows.members) if len(positions) > DUAL_ROWS]
 
 
-def _primal(rows: GroupedRows, members: Ints, spread: Spread, row_weights: Tensor) -> Problems:
+def primal(rows: GroupedRows, members: Ints, spread: Spread, row_weights: Tensor) -> Problems:
     """One large domain's problems, one a row of (batch, rows) ``row_weights``."""
     design = Design(torch.from_numpy(rows.vectors[members]))
     precision = torch.full((len(row_weights), design.width), max(spread.weights, 1e-6) ** -2, dtype=torch.float64)

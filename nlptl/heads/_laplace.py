@@ -18,6 +18,7 @@ width of the vectors behind K. In the softmax case H = D − ΠΠᵀ, and with E
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,12 +33,18 @@ class Mode:
     Attributes:
         dual: a, (batch, rows, outputs).
         latent: f = K a, (batch, rows, outputs), offsets not included.
-        evidence: (batch,) log p(y), in nats.
+        latents: the problems.
     """
 
     dual: Tensor
     latent: Tensor
-    evidence: Tensor
+    latents: Latents
+
+    @cached_property
+    def evidence(self) -> Tensor:
+        """(batch,) log p(y), in nats."""
+        curvature = _Curvature.at(self.latents, self.latent)
+        return self.latents.objective(self.dual, self.latent) - curvature.log_determinant() / 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Latents:
     link: Link
 
     def subset(self, active: Tensor) -> Latents:
-        """The problems at the positions ``active``."""
+        """The problems that (batch,) bool ``active`` marks."""
         return Latents(
             self.kernel[active], self.targets[active], self.offsets[active], self.row_weights[active], self.link
         )
@@ -66,28 +73,37 @@ class Latents:
         return self.log_likelihood(latent) - (dual * latent).sum((1, 2)) / 2
 
 
-def laplace(latents: Latents, *, tolerance: float = 1e-6, max_iterations: int = 100) -> Mode:
-    """The modes of all problems and their evidence.
+def laplace(
+    latents: Latents, *, start: Tensor | None = None, tolerance: float = 1e-6, max_iterations: int = 100
+) -> Mode:
+    """The modes of all problems.
 
     A problem has converged when a whole Newton step moves no logit by more than ``tolerance``, and that step is taken:
     the next would move them by about its square.
 
+    Args:
+        start: (batch, rows, outputs) a to begin from, such as that of problems alike; none: 0.
+
     Raises:
         RuntimeError: a problem did not converge within ``max_iterations`` Newton steps.
     """
-    dual, latent = torch.zeros_like(latents.targets), torch.zeros_like(latents.targets)
+    dual = torch.zeros_like(latents.targets) if start is None else start.clone()
+    latent = torch.zeros_like(dual) if start is None else latents.kernel @ dual
     active = torch.arange(len(dual), device=dual.device)
+    now, a, f = latents, dual, latent
     for _ in range(max_iterations):
-        now = latents if len(active) == len(dual) else latents.subset(active)
-        step = _Curvature.at(now, latent[active]).newton(dual[active], latent[active])
+        step = _Curvature.at(now, f).newton(a, f)
         moved = now.kernel @ step
-        length = _line_search(now, dual[active], latent[active], step, moved)
-        dual[active] += length * step
-        latent[active] += length * moved
-        active = active[(moved.abs().amax((1, 2)) > tolerance) | (length[:, 0, 0] < 1)]
+        length = _line_search(now, a, f, step, moved)
+        a, f = a + length * step, f + length * moved
+        going = (moved.abs().amax((1, 2)) > tolerance) | (length[:, 0, 0] < 1)
+        if bool(going.all()):
+            continue
+        dual[active], latent[active] = a, f
+        active, a, f = active[going], a[going], f[going]
         if not len(active):
-            evidence = latents.objective(dual, latent) - _Curvature.at(latents, latent).log_determinant() / 2
-            return Mode(dual, latent, evidence)
+            return Mode(dual, latent, latents)
+        now = now.subset(going)
     raise RuntimeError(f"{len(active)} of {len(dual)} logistic regressions did not converge in {max_iterations} steps")
 
 
@@ -115,12 +131,12 @@ class _Curvature:
         share = p * latents.row_weights[:, :, None]
         softmax = latents.link == "softmax"
         root = (share if softmax else share * (1 - p)).sqrt().transpose(1, 2).contiguous()
-        whitened = latents.kernel[:, None] * root[..., None, :] * root[..., None]
+        whitened = (latents.kernel[:, None] * root[..., None, :]).mul_(root[..., None])
         whitened.diagonal(dim1=-2, dim2=-1).add_(1)
         factor = torch.linalg.cholesky(whitened)
         if not softmax:
             return cls(latents, share, root, factor, None, None)
-        inverse = torch.cholesky_inverse(factor) * root[..., None, :] * root[..., None]
+        inverse = torch.cholesky_inverse(factor).mul_(root[..., None, :]).mul_(root[..., None])
         coupled = inverse.sum(1) + torch.diag_embed(1 - latents.row_weights)
         return cls(latents, share, root, factor, inverse, torch.linalg.cholesky(coupled))
 

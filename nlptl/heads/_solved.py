@@ -107,14 +107,14 @@ def solve_head(
         words: (rows, words) sparse features.
         row_weights: (rows,) how much each row teaches, and counts where it is held out; none: 1 each.
         prior: by reading, (width, outputs) directions of the weights' prior mean, whose scale is chosen on the folds
-            too; none: the mean is 0.
+            too; none, or of a reading that is not in it: the mean is 0.
     """
     weights = np.ones(len(encoded)) if row_weights is None else row_weights
-    scales = (0.0,) if prior is None else PRIOR_SCALES
+    toward = {name: None if prior is None else prior.get(name) for name in readings}
     searches = [
-        _Search(task, name, vectors, encoded, folds, words, weights, scale, None if prior is None else prior[name])
+        _Search(task, name, vectors, encoded, folds, words, weights, scale, toward[name])
         for name, vectors in readings.items()
-        for scale in scales
+        for scale in ((0.0,) if toward[name] is None else PRIOR_SCALES)
     ]
     best = min(searches, key=_Search.first_round)
     best.descend()

@@ -23,6 +23,11 @@ class Linear(Head):
         None,
         description="domain: each domain with labels deviates from the shared head, as far as they differ.",
     )
+    spread: Literal["shared", "own"] = Field(
+        "shared",
+        description="With per: domain: how far domains may deviate: one distance for all, by evidence; or each its "
+        "own, by folds of its rows, for domains with many labels.",
+    )
     calibrate: Calibrate | None = Field(
         None, description="Honest probabilities and decisions, domain by domain; none: as they come."
     )

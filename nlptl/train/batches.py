@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlptl.contracts import Ints
-from nlptl.encoder.tokens import token_batches
+from nlptl.encoder.tokens import LOOSE_MULTIPLE, token_batches
 
 WINDOW = 32
 """Batches' worth of shuffled rows that are sorted by length together: enough that hardly any padding is left, few
@@ -27,7 +27,7 @@ def epoch_batches(lengths: Ints, *, batch_tokens: int, batch_rows: int | None, s
     batches = []
     for start in range(0, len(rows), window):
         here = rows[start : start + window]
-        batches += [here[batch] for batch in token_batches(lengths[here], batch_tokens)]
+        batches += [here[batch] for batch in token_batches(lengths[here], batch_tokens, multiple=LOOSE_MULTIPLE)]
     return [batches[place] for place in rng.permutation(len(batches))]
 
 

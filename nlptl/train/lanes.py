@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nlptl.contracts import Ints
-from nlptl.encoder.tokens import token_batches
+from nlptl.encoder.tokens import LOOSE_MULTIPLE, token_batches
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network
 from nlptl.recipe import Train
@@ -120,7 +120,7 @@ def _forward_backward(
         for labelled in (rows[examples.tasks[task].labelled(labels[rows])],)
     }
     total = torch.zeros(bank.slots, device=accelerator.device)
-    batches = [rows[batch] for batch in token_batches(examples.lengths[rows], BATCH_TOKENS)]
+    batches = [rows[batch] for batch in token_batches(examples.lengths[rows], BATCH_TOKENS, multiple=LOOSE_MULTIPLE)]
     for place, batch in enumerate(batches):
         mine = share_of(batch, rank=accelerator.process_index, world=accelerator.num_processes)
         weight = 1.0 if len(mine) else 0.0  # a process without a row of its own takes part with one that counts nothing

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from nlptl._contracts_augment import Augment
 from nlptl.balance.equal import Equal
 from nlptl.contracts import Balance, Ints, Rate
+from nlptl.encoder.backbone import Backbone
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network
 from nlptl.recipe import Train
@@ -102,15 +103,17 @@ def train(
     """
     steps = plan_steps(examples.lengths, settings, seed, Sampler.of(examples, settings))
     beside = [] if adaptation is None else adaptation.batches(len(steps), seed)
-    optimizer = _optimizer(network, settings, adaptation)
+    layers = [] if adaptation is None else [p for p in adaptation.layers.parameters() if p.requires_grad]
+    optimizer = make_optimizer(network.backbone, [*network.heads.parameters(), *layers], settings)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
     learning: dict[str, torch.Tensor] = dict(moving(network))
     average = Average.of(dict(learning), settings)
     if adaptation is not None:
         adaptation.to(accelerator.device)
         learning |= adaptation.state()
-    shared = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
-    own = [parameter for parameter in network.heads.parameters() if parameter.requires_grad]
+    own = [parameter for parameter in network.own_parameters() if parameter.requires_grad]
+    apart = set(map(id, own))
+    shared = [p for p in network.backbone.parameters() if p.requires_grad and id(p) not in apart]
     balancer = (balance or Equal()).start(len(network.heads))
     state = TrainingState(learning, optimizer, balancer, average)
     start = {name: p.detach().clone() for name, p in network.backbone.body.named_parameters()
@@ -141,7 +144,10 @@ def train(
         loss, terms = float(by_task.sum()), {}
         if adaptation is not None:
             seed_dropout()
-            terms = adaptation.backward(beside[step.number], step.number / len(steps), accelerator)
+            terms = adaptation.backward(
+                beside[step.number], step.number / len(steps), accelerator,
+                number=step.number, labelled=sum(map(len, step.batches)),
+            )  # fmt: skip
         pull_back(network.backbone.body, start, settings.l2_sp)
         _hold(optimizer, (step.number + 1) / len(steps))
         norm = float(accelerator.clip_grad_norm_(learning.values(), settings.clip or math.inf))
@@ -217,18 +223,18 @@ def _batches(lengths: Ints, settings: Train, seed: int, epoch: int, rows: Ints |
     return batches if rows is None else [rows[batch] for batch in batches]
 
 
-def _optimizer(network: Network, settings: Train, adaptation: Adaptation | None) -> torch.optim.Optimizer:
-    layers = [] if adaptation is None else list(adaptation.layers.parameters())
-    rates = network.backbone.rates
-    adapter = [p for name, p in network.backbone.body.named_parameters() if p.requires_grad and name not in rates]
+def make_optimizer(backbone: Backbone, heads: Sequence[torch.nn.Parameter], settings: Train) -> torch.optim.Optimizer:
+    """Adam for an adapter, for pretrained weights at rates of their own, and for ``heads``: all that stands above."""
+    rates = backbone.rates
+    adapter = [p for name, p in backbone.body.named_parameters() if p.requires_grad and name not in rates]
     by_rate: dict[Rate, list[torch.nn.Parameter]] = {}
-    for name, parameter in network.backbone.body.named_parameters():
+    for name, parameter in backbone.body.named_parameters():
         if name in rates:
             by_rate.setdefault(rates[name], []).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": adapter, "lr": settings.lr},
         *({"params": found, "lr": rate.lr, "start": rate.start} for rate, found in by_rate.items()),
-        {"params": [*network.heads.parameters(), *layers], "lr": settings.head_lr or settings.lr},
+        {"params": [*heads], "lr": settings.head_lr or settings.lr},
     ]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "adam":

@@ -14,8 +14,8 @@ from nlptl._contracts_augment import Augment, Cutting, Mixing
 from nlptl._model_views import CutView, Partners
 from nlptl.contracts import Ints
 from nlptl.model import Batch, Examples, Network
-from nlptl.train.adaptation import gathered
 from nlptl.train.batches import share_of
+from nlptl.train.gather import gathered
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,16 @@ def test_freezing_casts_the_body_and_spares_the_adapter(tiny_encoder: Path) -> N
 
 
 def test_precision_follows_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    for native, expected in ((True, "bfloat16"), (False, "float32")):
+    cases = [
+        (True, True, "GenuineIntel", "bfloat16"),
+        (False, True, "GenuineIntel", "float32"),  # AVX-512 BF16 at half the rate of float32
+        (False, True, "AuthenticAMD", "bfloat16"),
+        (False, False, "AuthenticAMD", "float32"),
+    ]
+    for tiles, native, maker, expected in cases:
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
+        monkeypatch.setattr(Path, "read_text", lambda self, maker=maker, **settings: f"vendor_id: {maker}")
         assert resolve_precision("auto", "cpu") == expected
     assert resolve_precision("bfloat16", "cpu") == "bfloat16"
 

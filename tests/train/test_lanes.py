@@ -52,8 +52,8 @@ def part(examples: Examples, rows: Ints) -> Examples:
     assert texts is not None
 
     class Chosen:
-        def batch(self, places: Ints, device: Any) -> Any:
-            return texts.batch(rows[places], device)
+        def batch(self, places: Ints, device: Any, *, multiple: int) -> Any:
+            return texts.batch(rows[places], device, multiple=multiple)
 
     labels = {name: values[rows] for name, values in examples.labels.items()}
     ids = [examples.ids[row] for row in rows]

@@ -171,7 +171,10 @@ def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> Non
     assert one.keys() == two.keys() and {name.split("/")[0] for name in one} == {
         *kinds("balance"),
         *train_network.TERMS,
+        "per_task",
         *train_network.BESIDES,
+        "tapt",
+        "before",
     }
     moved = max(float(tensor.abs().max()) for name, tensor in one.items() if "lora_B" in name)
     assert moved > 1e-2  # it did train
