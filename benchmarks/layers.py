@@ -62,8 +62,8 @@ def measured(rows: pd.DataFrame, seed: int, **sections: Any) -> dict[str, Any]:
     """One run: which scored rows it answers rightly, by id, its mean loss on them, and its processor seconds."""
     recipe = nlptl.Recipe(
         name="layers", seed=seed, data=Frame(table=rows, split="split"),
-        heads={"label": {"kind": "linear"}}, evaluate={"metrics": ["accuracy"], "bootstrap": 100},
-        **{"encoder": ENCODER} | sections,
+        evaluate={"metrics": ["accuracy"], "bootstrap": 100},
+        **{"encoder": ENCODER, "heads": {"label": {"kind": "linear"}}} | sections,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as out:
         began = time.process_time()
@@ -108,7 +108,7 @@ def run(folder: str, kind: str, seeds: str, sets: str = ",".join(SETS)) -> None:
             for layers in todo:
                 tune = {"kind": kind, "layers": layers}
                 if warm:  # the first run of a process also imports and compiles
-                    measured(rows, seed, tune={"kind": "frozen"})
+                    measured(rows, seed, tune=tune, train={"max_steps": 2})
                     warm = False
                 found = measured(rows, seed, tune=tune, train={"epochs": 2})
                 cell = {"set": name, "kind": kind, "layers": layers, "seed": seed} | found | {"machine": machine()}

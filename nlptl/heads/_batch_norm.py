@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -38,13 +40,27 @@ class BatchNorm(nn.BatchNorm1d):
         return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of every process's tensor; a process's gradient is the sum of what all have with regard to it."""
+
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        summed = tensor.clone()
+        torch.distributed.all_reduce(summed)
+        return summed
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        summed = gradient.clone()
+        torch.distributed.all_reduce(summed)
+        return summed
+
+
 def _over_processes(tensor: Tensor) -> Tensor:
     """The sum of every process's ``tensor``; differentiable."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return tensor
-    from torch.distributed.nn.functional import all_reduce
-
-    summed: Tensor = all_reduce(tensor)
+    summed: Tensor = _Sum.apply(tensor)
     return summed

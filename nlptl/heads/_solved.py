@@ -121,6 +121,12 @@ def solve_head(
     return best.solved()
 
 
+def fold_loss(task: Task, vectors: Floats, encoded: npt.NDArray[Any], folds: Folds, precision: float) -> float:
+    """Cross-validated loss, in nats a row, of the head over (rows, width) ``vectors`` at one of ``PRECISIONS``."""
+    search = _Search(task, "", vectors, encoded, folds, None, np.ones(len(encoded)), 0.0, None)
+    return search.at((PRECISIONS.index(precision), START[1]))
+
+
 class _Search:
     """The search over prior precisions for one reading: all folds of several precisions are solved as one batch."""
 
@@ -150,6 +156,11 @@ class _Search:
         mean[: self.design.lead] = torch.as_tensor(toward)
         deviation = float(self.design.times(mean).std())
         return mean * (self.prior_scale / deviation) if deviation > 0 else None
+
+    def at(self, point: Point) -> float:
+        """The loss of that point alone."""
+        self._try([point], start=None)
+        return self.losses[point]
 
     def first_round(self) -> float:
         """Try where the search begins and the points beside it; the lowest loss found."""

@@ -30,5 +30,11 @@ class Mlp(Head):
         layers: list[torch.nn.Module] = []
         for before, after in zip((width, *self.hidden), self.hidden, strict=False):
             normed = [BatchNorm(after)] if self.batch_norm else []
-            layers += [torch.nn.Linear(before, after), *normed, torch.nn.ReLU(), torch.nn.Dropout(self.dropout)]
+            # A bias would be taken off again with the mean.
+            layers += [
+                torch.nn.Linear(before, after, bias=not normed),
+                *normed,
+                torch.nn.ReLU(),
+                torch.nn.Dropout(self.dropout),
+            ]
         return torch.nn.Sequential(*layers, torch.nn.Linear(self.hidden[-1], outputs))

@@ -45,4 +45,5 @@ def test_it_stands_between_the_map_and_its_relu() -> None:
     assert [type(layer) for layer in net] == [
         nn.Linear, BatchNorm, nn.ReLU, nn.Dropout, nn.Linear, BatchNorm, nn.ReLU, nn.Dropout, nn.Linear,
     ]  # fmt: skip
+    assert net[0].bias is None and net[-1].bias is not None  # the norm takes the mean off, and a bias with it
     assert not [layer for layer in Mlp().build(8, 2) if isinstance(layer, BatchNorm)]
