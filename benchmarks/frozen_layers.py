@@ -85,9 +85,9 @@ def main(path: str, texts: str = "1000", repeats: str = "3") -> None:
     """Measure what is not there yet."""
     rows = pd.read_parquet(path).dropna(subset=["label"]).sample(int(texts), random_state=0)
     name = Path(path).stem
-    for count in (1, 2, 3):
-        for tune in (TopLayers(layers=count), Lora(layers=count)):
-            cell("frozen_layers", f"{name}, {tune.kind}, top {count} of 6",
+    for kind in (TopLayers, Lora):
+        for tune in (kind(layers=count) for count in (1, 2, 3)):
+            cell("frozen_layers", f"{name}, {tune.kind}, top {tune.layers} of 6",
                  lambda tune=tune: measure(tune, rows, int(repeats)))  # fmt: skip
 
 

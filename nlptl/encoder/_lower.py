@@ -73,7 +73,8 @@ class Lower:
 def frozen_layers(body: nn.Module) -> int:
     """How many of the lowest layers, embeddings included, hold nothing that learns.
 
-    0 where the lowest layer learns, where nothing learns, and for families whose layers cannot be run apart.
+    0 where the lowest layer learns (under ``gradual`` it does in its time), where nothing learns, and for families
+    whose layers cannot be run apart.
     """
     config: Any = body.config
     if config.model_type not in FAMILIES:
