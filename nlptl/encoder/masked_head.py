@@ -84,4 +84,4 @@ class _Passes(nn.Module):
     def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutput:
         from transformers.modeling_outputs import BaseModelOutput
 
-        return BaseModelOutput(last_hidden_state=inputs_embeds)  # type: ignore[arg-type]
+        return BaseModelOutput(last_hidden_state=inputs_embeds)

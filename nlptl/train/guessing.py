@@ -41,7 +41,7 @@ class Guessing:
         masked."""
         whole = self.tokens.batch(rows)
         seed = int(np.random.SeedSequence((self.seed, number, 3)).generate_state(1)[0])
-        mask = int(self.backbone.tokenizer.mask_token_id)  # type: ignore[arg-type]  # masked_head saw that there is one
+        mask = int(self.backbone.tokenizer.mask_token_id)  # masked_head saw that there is one
         read, chosen = draw(whole.input_ids, self.ordinary, self.special, self.rate, mask, seed)
         sequences = np.arange(len(read))
         own = share_of(sequences, rank=accelerator.process_index, world=accelerator.num_processes)
