@@ -71,7 +71,14 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
     enron = {"kind": "parquet", "path": str(folder / "enron_spam_4users.parquet"), "domain": "user", "sample": ROWS}
     labels = {"labels": ["negative", "positive"], "positive": "positive"}
     spam = {"labels": ["ham", "spam"], "positive": "spam"}
-    found = {
+    found: dict[str, dict[str, Any]] = {}
+    for name, shift in MADE.items():
+        for person in ("dan", "eve"):
+            found[f"made {name} → {person}"] = {
+                "data": {"kind": "mailboxes", "mails": ROWS, **shift},
+                "transfer": {"source": "*", "target": person}, "labels": spam,
+            }  # fmt: skip
+    found |= {
         f"{source} → {target}": {"data": amazon, "transfer": {"source": source, "target": target}, "labels": labels}
         for source, target in permutations(CATEGORIES, 2)
     }
@@ -79,12 +86,6 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
         f"others → {user}": {"data": enron, "transfer": {"source": list(USERS), "target": user}, "labels": spam}
         for user in USERS
     }
-    for name, shift in MADE.items():
-        for person in ("dan", "eve"):
-            found[f"made {name} → {person}"] = {
-                "data": {"kind": "mailboxes", "mails": ROWS, **shift},
-                "transfer": {"source": "*", "target": person}, "labels": spam,
-            }  # fmt: skip
     return found
 
 

@@ -12,7 +12,7 @@ import torch
 from nlptl._contracts_adapt import Answers, Term
 from nlptl._fitting_corpus import Corpus
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
-from nlptl.adapt.importance import Importance, effective_rows
+from nlptl.adapt.importance import Importance, effective_rows, with_shares_kept
 from nlptl.adapt.label_shift import LabelShift
 from nlptl.adapt.tapt import Tapt
 from nlptl.contracts import UNLABELLED, Floats, Ints
@@ -101,7 +101,16 @@ def row_weights(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[s
     target = setting.vectors.of(target_rows(setting.corpus, turn, kind=f"adapt: {ways[0].kind}"), "last")
     weights = ways[0].weights(setting.vectors.of(turn.teach, "last"), target, groups, seed=seed)
     found = {name: spread(weights, turn.teach, rows) for name, rows in teaching(setting.corpus, turn).items()}
-    return {name: of_task / of_task.mean() for name, of_task in found.items()}
+    if not ways[0].keep_shares:
+        return {name: of_task / of_task.mean() for name, of_task in found.items()}
+    return {name: _kept(setting.corpus, name, of_task, turn) for name, of_task in found.items()}
+
+
+def _kept(corpus: Corpus, name: str, weights: Floats, turn: Turn) -> Floats:
+    """Weights of a task's teaching rows with the shares of its labels kept; of several labels a row, as they are."""
+    if corpus.tasks[name].head.multilabel:
+        return np.asarray(weights / weights.mean())
+    return with_shares_kept(weights, corpus.encoded[name][teaching(corpus, turn)[name]])
 
 
 def spread(weights: Floats, taught: Ints, rows: Ints) -> Floats:

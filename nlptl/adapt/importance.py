@@ -30,6 +30,7 @@ class Importance(Adapt):
     effective: float = Field(
         0.5, ge=0, lt=1, description="The exponent falls until the effective rows are so large a share of all."
     )
+    keep_shares: bool = Field(True, description="Rows of each label keep their share of all weight.")
     most: float = Field(10.0, gt=1, description="Weights are cut at so many times their mean.")
 
     def weights(self, source: Floats, target: Floats, groups: Ints, *, seed: int) -> Floats:
@@ -68,6 +69,15 @@ def density_ratio(source: Floats, target: Floats, groups: Ints, *, seed: int) ->
     head = solve_head(task, {"last": np.concatenate([source, target])}, sides, folds)
     log_odds = head.out_of_fold[: len(source), 0] - np.log(len(target) / len(source))
     return np.asarray(np.exp(np.clip(log_odds, -30, 30)))
+
+
+def with_shares_kept(weights: Floats, labels: Ints) -> Floats:
+    """(rows,) weights whose mean is 1 over the rows of each label: what resembles the target shall not move how often
+    labels are expected, which weights tell badly."""
+    kept = weights.astype(np.float64)
+    for label in np.unique(labels):
+        kept[labels == label] /= kept[labels == label].mean()
+    return kept
 
 
 def flattened(ratios: Floats, *, exponent: float, most: float) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nlptl.adapt.importance import Importance, density_ratio, effective_rows, flattened, spread_out
+from nlptl.adapt.importance import Importance, density_ratio, effective_rows, flattened, spread_out, with_shares_kept
 from nlptl.contracts import Task
 from nlptl.heads._solved import solve_head
 from nlptl.heads.linear import Linear
@@ -38,6 +38,11 @@ def test_few_rows_never_carry_all_weight() -> None:
     assert held[1] / held[0] == pytest.approx(99**0.175)
     assert effective_rows(held) >= 1.7 > effective_rows(flattened(ratios, exponent=0.2, most=10))
     assert spread_out(ratios, exponent=0.5, most=10, least=2) == pytest.approx([1, 1])
+
+
+def test_shares_of_labels_are_kept_by_hand() -> None:
+    kept = with_shares_kept(np.array([1.0, 3.0, 0.5, 0.5]), np.array([0, 0, 1, 1]))
+    assert kept == pytest.approx([0.5, 1.5, 1, 1])
 
 
 def test_effective_rows_by_hand() -> None:
