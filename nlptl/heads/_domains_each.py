@@ -36,7 +36,8 @@ def choose_taus(
         for places in dual_batches(inside):
             batch, asked = Batch.of(inside, places), Batch.of(replace(rows, members=outside), places)
             across = asked.vectors @ batch.vectors.transpose(1, 2)
-            dual, before = None, 0.0
+            dual: Tensor | None = None
+            before = 0.0
             for place in order:
                 tau = taus[place]
                 start = None if dual is None else _rescaled(dual, (before / tau) ** 2, batch.row_weights)
