@@ -27,6 +27,7 @@ BENCH = $(BIN)/python benchmarks
 
 bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/: about half an hour on two cores.
 	$(BENCH)/startup.py
+	$(BENCH)/precision.py
 	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 2000 3
 	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 1000 3
 	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 3

@@ -1,8 +1,8 @@
 """Answers a second, beside `pipeline("text-classification")` at its best batch size, and our own int8 ONNX export.
 
 Compared: texts in memory to labels and probabilities: `Model.predict` at its default precision and in float32, the
-exported float32 and int8 graphs through ONNX Runtime, SetFit's `predict_proba` (a scikit-learn head on its vectors), and
-the pipeline over a BertForSequenceClassification of the same encoder at batch sizes 1, 8, 32 and 64, the fastest of
+exported float32 and int8 graphs through ONNX Runtime, SetFit's `predict_proba` (a scikit-learn head on its vectors),
+and the pipeline over a BertForSequenceClassification of the same encoder at batch sizes 1, 8, 32 and 64, the fastest of
 which counts.
 Fair, because: the same encoder weights, texts and 128 tokens, and one linear head; the pipeline sorts nothing, as it is
 used. Labels of the exports are compared with the model's (`agreement`).
