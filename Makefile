@@ -19,25 +19,35 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Speed beside peers. DATA is a folder with sms_spam.parquet (text, label); cells that are in benchmarks/results/ are not
-# measured again, so that a stopped run goes on.
+# Speed beside peers. DATA is a folder with the parquet files that the lines below name. Cells that are in
+# benchmarks/results/ are not measured again, so that a stopped run goes on. For figures worth keeping, the machine should
+# have nothing else to do: `load` in results/ratios.md says whether it had.
 DATA ?= ../shared/data
+BENCH = $(BIN)/python benchmarks
 
-bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/.
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/encoding.py $(DATA)/sms_spam.parquet
-	$(BIN)/python benchmarks/prediction.py $(DATA)/sms_spam.parquet
-	$(BIN)/python benchmarks/training.py $(DATA)/sms_spam.parquet
-	$(BIN)/python benchmarks/mixed_users.py $(DATA)/sms_spam.parquet 8,64
-	$(BIN)/python benchmarks/adapters_together.py $(DATA)/sms_spam.parquet 16 32
-	$(BIN)/python benchmarks/memory.py 1000,10000,100000,1000000
+bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/: about half an hour on two cores.
+	$(BENCH)/startup.py
+	$(BENCH)/precision.py
+	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 2000 3
+	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 1000 3
+	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 3
+	$(BENCH)/users_heads.py $(DATA) 1000 100 3
+	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 8,64 5
+	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 16 16 3
+	$(BENCH)/growth.py small
+	$(BENCH)/gpu.py
+	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet williams-w3 1
 
-bench-full: bench  ## The same at full size.
-	$(BIN)/python benchmarks/encoding.py $(DATA)/sms_spam.parquet 5000 5
-	$(BIN)/python benchmarks/prediction.py $(DATA)/sms_spam.parquet 5000 5
-	$(BIN)/python benchmarks/training.py $(DATA)/sms_spam.parquet 4000 5
-	$(BIN)/python benchmarks/mixed_users.py $(DATA)/sms_spam.parquet 8,64,256
-	$(BIN)/python benchmarks/adapters_together.py $(DATA)/sms_spam.parquet 64 32 5
+bench-full: bench  ## The same at full size: some hours.
+	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 5000 5
+	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 5000 5
+	$(BENCH)/training.py $(DATA)/sms_spam.parquet 4000 5
+	$(BENCH)/users_heads.py $(DATA) 1000 1000 3
+	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 256 5
+	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 32 5
+	$(BENCH)/growth.py full
+	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet farmer-d,kaminski-v,kitchen-l 3
+	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet williams-w3 3
 
 clean:
 	rm -rf .venv

@@ -1,9 +1,9 @@
 """Texts encoded a second, beside sentence-transformers and transformers' feature-extraction; and encoding again.
 
 Compared: texts in memory to (texts, 384) float32 vectors, mean-pooled, 128 tokens: `nlptl.encoder.store.encode` in
-float32 and at its default precision, without a store and with one that has the texts; `SentenceTransformer.encode` at
-its defaults (batches of 32, sorted by length), normalisation off, as ours; the `feature-extraction` pipeline at batches
-of 32.
+float32, in bfloat16, and at its default precision, without a store and with one that has the texts;
+`SentenceTransformer.encode` at its defaults (batches of 32, sorted by length), normalisation off, as ours; the
+`feature-extraction` pipeline at batches of 32.
 Fair, because: the same weights and tokens; no store is warm but where that is what is measured; vectors are compared
 with sentence-transformers' (`furthest`: the largest difference of one number).
 
@@ -34,6 +34,7 @@ def measure(texts: list[str], repeats: int) -> dict[str, Any]:
     base = locate("default", None).path
     plain = Backbone.load(Encoder()).freeze("float32")
     usual = Backbone.load(Encoder()).freeze(resolve_precision("auto", "cpu"))
+    halves = Backbone.load(Encoder()).freeze("bfloat16")
     # Its last module normalises, which ours leaves to the reader of the vectors.
     theirs = SentenceTransformer(modules=list(SentenceTransformer(base).children())[:2])
     theirs.max_seq_length = 128
@@ -62,7 +63,7 @@ def measure(texts: list[str], repeats: int) -> dict[str, Any]:
 
         found = paired(
             {"ours, float32": lambda: ours(plain), "sentence-transformers": st, "feature-extraction": features,
-             "ours, default precision": lambda: ours(usual)},
+             "ours, default precision": lambda: ours(usual), "ours, bfloat16": lambda: ours(halves)},
             repeats=repeats, warm=False,
         )  # fmt: skip
         seconds = found["seconds"]

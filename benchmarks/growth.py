@@ -5,7 +5,7 @@ Measured: each point in a fresh process, through a two-layer encoder of random w
 - `prediction`: a file of such texts answered by `nlptl.predict.predict_file`, from CSV to CSV;
 - `heads`: per-domain heads of users with 20 texts each, random vectors of width 128, spread given;
 - `mixed prediction`: one text a user, each through the user's own LoRA adapter on disk, 64 of them in memory at a time;
-- `labels`: one solved head over 3,000 random vectors of width 128, strength chosen on three folds;
+- `labels`: one solved head over 1,500 random vectors of width 128, strength chosen on three folds;
 - `length`: 256 texts of so many tokens encoded;
 - `processes`: one epoch of LoRA on the made mail of `recipes/quickstart.yaml`, default encoder, by torchrun, one thread
   each: the seconds of training only.
@@ -13,7 +13,7 @@ The exponent is the slope of log seconds over log size between the two largest p
 should be at most stands beside it: attention takes a length's square once it outweighs the matrices, which it does not
 before several hundred tokens; labels are solved together, each at the cost of one, with some more steps.
 
-    python benchmarks/growth.py DATA [small|full]
+    python benchmarks/growth.py [small|full]
 
 Writes `results/growth.md` and a plot an axis, `results/growth-<axis>.svg`.
 """
@@ -127,10 +127,10 @@ def labels(count: int, folder: Path, clock: Clocked) -> None:
     from nlptl.heads._solved import solve_head
 
     rng = np.random.default_rng(0)
-    encoded = np.arange(3000) % count
+    encoded = np.arange(1500) % count
     centres = rng.normal(size=(count, 128))
-    vectors = (centres[encoded] + 2 * rng.normal(size=(3000, 128))).astype(np.float32)
-    place = rng.permutation(3000) % 3
+    vectors = (centres[encoded] + 2 * rng.normal(size=(1500, 128))).astype(np.float32)
+    place = rng.permutation(1500) % 3
     folds = [(np.flatnonzero(place != fold), np.flatnonzero(place == fold)) for fold in range(3)]
     task = Task("topic", Linear(), tuple(f"label {number}" for number in range(count)))
     clock(lambda: solve_head(task, {"last": vectors}, encoded, folds))
@@ -246,8 +246,8 @@ def _svg(axis: str, found: list[dict[str, Any]]) -> str:
     )
 
 
-def main(data: str, extent: str = "small") -> None:
-    """Every point of every axis; ``data`` is not read by any today."""
+def main(extent: str = "small") -> None:
+    """Every point of every axis."""
     texts, more, _ = SIZES["features"]
     memory.main(",".join(map(str, texts + (more if extent == "full" else ()))))
     for axis, (small, full, _) in SIZES.items():

@@ -1,8 +1,9 @@
 """Answers a second, beside `pipeline("text-classification")` at its best batch size, and our own int8 ONNX export.
 
 Compared: texts in memory to labels and probabilities: `Model.predict` at its default precision and in float32, the
-exported float32 and int8 graphs through ONNX Runtime, and the pipeline over a BertForSequenceClassification of the same
-encoder at batch sizes 1, 8, 32 and 64, the fastest of which counts.
+exported float32 and int8 graphs through ONNX Runtime, SetFit's `predict_proba` (a scikit-learn head on its vectors),
+and the pipeline over a BertForSequenceClassification of the same encoder at batch sizes 1, 8, 32 and 64, the fastest of
+which counts.
 Fair, because: the same encoder weights, texts and 128 tokens, and one linear head; the pipeline sorts nothing, as it is
 used. Labels of the exports are compared with the model's (`agreement`).
 
@@ -23,6 +24,9 @@ import numpy as np
 import pandas as pd
 import torch
 from _paired import cell, paired
+from sentence_transformers import SentenceTransformer
+from setfit import SetFitModel
+from sklearn.linear_model import LogisticRegression
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import nlptl
@@ -48,6 +52,11 @@ def measure(texts: list[str], labels: np.ndarray, repeats: int) -> dict[str, Any
     solved = solve_head(task, {"last": vectors["last"]}, labels[teach], halves)
     model = nlptl.Model(Network(usual, {"spam": TaskHead.solved(task, solved)}))
     plain = nlptl.Model(Network(Backbone.load(Encoder()).freeze("float32"), {"spam": TaskHead.solved(task, solved)}))
+    setfit = SetFitModel(
+        model_body=SentenceTransformer(base, device="cpu"),
+        model_head=LogisticRegression().fit(vectors["last"], labels[teach]),
+    )
+    setfit.model_body.max_seq_length = 128
     classifier = AutoModelForSequenceClassification.from_pretrained(base, dtype="float32", num_labels=2)
     tokenizer = AutoTokenizer.from_pretrained(base)
 
@@ -70,7 +79,8 @@ def measure(texts: list[str], labels: np.ndarray, repeats: int) -> dict[str, Any
         found = paired(
             {"ours": lambda: model.predict(texts), f"pipeline, batches of {best}": lambda: piped(best),
              "ours, float32": lambda: plain.predict(texts), "ours, onnx": lambda: served[False].predict(texts),
-             "ours, onnx int8": lambda: served[True].predict(texts)},
+             "ours, onnx int8": lambda: served[True].predict(texts),
+             "SetFit": lambda: setfit.predict_proba(texts, show_progress_bar=False)},
             repeats=repeats, warm=False,
         )  # fmt: skip
     return found | {"texts": len(texts), "agreement": agreement, "pipeline batch sizes": tried}

@@ -119,7 +119,11 @@ def main(data: str, targets: str = "williams-w3", repeats: str = "1") -> None:
     from _paired import cell
 
     for target in targets.split(","):
-        cell("time_to_quality", f"{target} unseen", lambda target=target: measure(data, target, int(repeats)))
+        cell(
+            "time_to_quality",
+            f"{target} unseen, repeats {repeats}",
+            lambda target=target: measure(data, target, int(repeats)),
+        )
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def dealt(data: Path, users: int) -> tuple[list[str], np.ndarray, list[np.ndarra
 
 
 def encoded(texts: list[str]) -> np.ndarray:
-    """(texts, width) vectors of the first 64 tokens, scaled; kept in the store."""
-    backbone = Backbone.load(Encoder(max_length=64)).freeze(resolve_precision("auto", "cpu"))
+    """(texts, width) vectors of the first 32 tokens, scaled; kept in the store."""
+    backbone = Backbone.load(Encoder(max_length=32)).freeze(resolve_precision("auto", "cpu"))
     vectors = encode(backbone, texts, readings=("last",), store=FeatureStore.of(backbone))["last"]
     return Scaling.of(vectors)(vectors)
 
