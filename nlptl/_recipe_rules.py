@@ -10,7 +10,15 @@ from typing import Any
 
 from nlptl._recipe_rules_adapt import ADAPT_RULES
 from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
-from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
+from nlptl._recipe_rules_labels import (
+    Problems,
+    anomalies_are_no_label,
+    label_columns,
+    label_sets,
+    label_sources,
+    sources,
+    task_names,
+)
 from nlptl._recipe_rules_transfer import (
     groups_stay_apart,
     labels_to_take,
@@ -125,6 +133,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     labels_to_take,
     time_order,
     task_names,
+    anomalies_are_no_label,
     label_columns,
     label_sources,
     label_sets,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelerate import Accelerator
 
+from nlptl._fitting_anomalies import anomaly_rows, set_apart
 from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
@@ -113,7 +114,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
 
     quarantine = Quarantine()
     with clock("data"):
-        corpus = Corpus.of(read(recipe.data, recipe.heads, quarantine), recipe.heads)
+        rows, anomalies = set_apart(read(recipe.data, recipe.heads, quarantine), recipe)
+        corpus = Corpus.of(rows, recipe.heads)
         folder.write_rejected(quarantine)
         planned, leaks = _plan(recipe, corpus)
     with clock("encode"):
@@ -150,6 +152,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     with clock("evaluate"):
         matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
         negative = negative_transfer(setting, planned, outcomes) if recipe.evaluate.negative_transfer else None
+        strange = None if anomalies is None else anomaly_rows(setting, planned, outcomes, anomalies)
         tasks = list(corpus.tasks.values())
         predictions = Predictions(
             {task.name: LabelSet.of(task) for task in tasks},
@@ -172,6 +175,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         multitask=several_tasks(summary, [table for outcome in outcomes.values() for table in outcome.conflicts]),
         gate=gate,
         negative_transfer=negative,
+        anomalies=strange,
         decisions=[row for outcome in outcomes.values() for row in outcome.decisions],
     )
     results.save(folder.path / "results.json")

@@ -130,6 +130,13 @@ class Train(Settings):
     checkpoint_steps: int = Field(50, gt=0)
 
 
+class Anomalies(Settings):
+    """Rows that are to be told from all others: they never teach, and are scored as anomalies only."""
+
+    label: str = Field(description="Of the first task: the label that such rows have in the data.")
+    k: int = Field(10, gt=0, description="The neighbour whose distance counts, for the score knn.")
+
+
 class Evaluate(Settings):
     """What is measured, and how sure it is."""
 
@@ -141,6 +148,7 @@ class Evaluate(Settings):
     negative_transfer: bool = Field(
         False, description="Compare each target's model with a head on its own labels, and name the sources that hurt."
     )
+    anomalies: Anomalies | None = Field(None, description="Rows labelled as out of scope, to be told from the rest.")
     solo: bool = Field(False, description="Of several tasks, train each alone too, by the same settings.")
 
 

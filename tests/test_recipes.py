@@ -42,6 +42,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ]
     for name in ("amazon_3domains", "reviews_10domains"):
         pd.DataFrame(reviews).to_parquet(folder / f"{name}.parquet")
+    questions = [
+        {"text": f"{text} {n}", "label": label, "split": "test" if n % 4 == 0 else "train"}
+        for label, text in (("time", "what time is it"), ("love", "do they love you"), ("oos", "water oil"))
+        for n in range(16)
+    ]
+    pd.DataFrame(questions).to_parquet(folder / "clinc150_small.parquet")
     return {path.name: str(path) for path in folder.iterdir()}
 
 
@@ -70,3 +76,16 @@ def test_the_recipe_opens_with_its_command_and_runs(
         assert task["domains"]
         assert set(task["baselines"]) == {"majority", "tfidf", "probe"}
     assert (tmp_path / "run" / "report.html").stat().st_size > 1000
+
+
+def test_the_recipe_to_look_with_looks(data: dict[str, str], tiny_encoder: Path) -> None:
+    path = Path(__file__).parents[1] / "recipes" / "diagnose_users.yaml"
+    overrides = (f"encoder.model={tiny_encoder}", "encoder.max_length=24", f"data.path={data['mail.parquet']}")
+    recipe = nlptl.Recipe.load(path, *overrides, "transfer.target=[ada]", "transfer.near=1.0")
+    assert recipe.diagnose()["ada"]["shift"]["words"]
+    assert set(recipe.diagnose("senses")["ada"]) == {"moved", "flipped", "looked_at"}
+    assert recipe.diagnose("rows")["rows"] > 10
+    blind = nlptl.Recipe.load(
+        path, *overrides, "transfer.target=[ada]", "transfer.near=1.0", "transfer.target_labels=0"
+    )
+    assert set(blind.suggest(3)["domain"]) == {"ada"}

@@ -17,7 +17,7 @@ from nlptl.diagnose.covariate_shift import covariate_test
 
 UNKNOWN = "cannot be known: no label of the target may be read; set transfer.target_labels above 0"
 WIDTHS = (0.3, 1.0)
-"""Of the Gaussian kernels, in median squared distances: disagreement about a kind of text, about a large part of all."""
+"""Of the Gaussian kernels, in median squared distances: disagreement about a kind of text, about many of them."""
 RANKS = (16, 8)
 """Directions kept of each Gaussian kernel, and of the texts themselves (for a label that follows another direction)."""
 SPREADS = (1.0, 4.0, 16.0)

@@ -63,4 +63,6 @@ def parts(labels: Ints, groups: Ints | None, folds: int, seed: int) -> list[tupl
     split = (StratifiedKFold if single else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        return [(a.astype(np.int64), b.astype(np.int64)) for a, b in split.split(labels, labels, None if single else groups)]
+        return [
+            (a.astype(np.int64), b.astype(np.int64)) for a, b in split.split(labels, labels, None if single else groups)
+        ]

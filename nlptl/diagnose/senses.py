@@ -21,10 +21,12 @@ CONTEXT = 50
 
 
 class Senses(Diagnosis):
-    """Words that move (light: weight or lamp) and words whose pull on the label flips (unpredictable: plot or steering)."""
+    """Words that move (light: weight or lamp), and words whose pull on the label flips (unpredictable: plot, steering)."""
 
     kind: Literal["senses"] = "senses"
-    alpha: float = Field(0.01, gt=0, lt=1, description="Chance that any word is named where none moved; same for flips.")
+    alpha: float = Field(
+        0.01, gt=0, lt=1, description="Chance that any word is named where none moved; same for flips."
+    )
     least: int = Field(10, gt=1, description="Texts on each side that a word must be in to be looked at.")
     draws: int = Field(499, ge=99, description="Shuffles of a word's occurrences between the sides.")
     evidence: int = Field(2, ge=0, description="Texts shown a side for each word that is found.")
@@ -68,9 +70,7 @@ class Senses(Diagnosis):
                 })  # fmt: skip
         return sorted(found, key=lambda row: -row["effect"]), len(sides)
 
-    def _flipped(
-        self, view: View, here: npt.NDArray[np.bool_], texts: npt.NDArray[Any]
-    ) -> tuple[Any, int]:
+    def _flipped(self, view: View, here: npt.NDArray[np.bool_], texts: npt.NDArray[Any]) -> tuple[Any, int]:
         labels = view.labels if view.labels is not None else np.full(len(here), UNLABELLED)
         known = labels != UNLABELLED
         if any(len(np.unique(labels[known & side])) < 2 for side in (here, ~here)):

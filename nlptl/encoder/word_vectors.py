@@ -14,7 +14,7 @@ from torch import Tensor
 from nlptl.contracts import Floats, Ints
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.spans import words_of
-from nlptl.encoder.tokens import Tokens, TextReader, token_batches, tokenize
+from nlptl.encoder.tokens import TextReader, Tokens, token_batches, tokenize
 
 GROUP = 512
 """Texts that are tokenised and encoded together: what is held beside the vectors that are asked for."""

@@ -44,7 +44,9 @@ def test_odds_ratios_by_hand() -> None:
     theta, error = log_odds_ratios(present, np.arange(8) < 4)
     assert theta == pytest.approx([np.log(3.5 * 3.5 / (1.5 * 1.5))])
     assert error == pytest.approx([np.sqrt(2 / 3.5 + 2 / 1.5)])
-    assert difference_p(np.array([1.96]), np.array([0.6]), np.array([0.0]), np.array([0.8])) == pytest.approx(0.05, abs=1e-3)
+    assert difference_p(np.array([1.96]), np.array([0.6]), np.array([0.0]), np.array([0.8])) == pytest.approx(
+        0.05, abs=1e-3
+    )
     # τ² = (4 + 0 − 1 − 1) / 2 = 1: half of what is seen is believed.
     assert shrunk(np.array([2.0, 0.0]), np.array([1.0, 1.0])) == pytest.approx([1.0, 0.0])
     to = [1.0, 3.0, 90.0]
