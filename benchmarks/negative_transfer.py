@@ -1,8 +1,9 @@
 """Is "this source will hurt this target" right? Said before training; held to what leaving the source out then does.
 
 Each domain is a target in turn; heads are solved on all other domains, 400 rows each, and on all but one of them. A
-source hurt the target where the head without it answers more of the target's scored rows rightly; by how much, and whether the
-difference is more than chance (exact McNemar test), is in the table. Three rules say so before:
+source hurt the target where the head without it answers more of the target's scored rows rightly; by how much, and
+whether that is more than chance (exact McNemar test), is in the table. Three rules say so
+before:
 
 - blind: no label of the target. The source's own head has an expected log-likelihood under the pooled head
   (`diagnose/_source_scores.py`) that is lower than the mean over sources by more than a standard deviation.

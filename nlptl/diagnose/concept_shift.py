@@ -13,7 +13,6 @@ from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED, Floats, Ints, Task
 from nlptl.diagnose._kernel import gaussian, p_value
 from nlptl.diagnose._source_head import SourceHead
-from nlptl.diagnose.covariate_shift import covariate_test
 
 UNKNOWN = "cannot be known: no label of the target may be read; set transfer.target_labels above 0"
 WIDTHS = (0.3, 1.0)
@@ -25,9 +24,6 @@ SPREADS = (1.0, 4.0, 16.0)
 
 SPREADS_OF_FIT = (0.01, 0.3, 1.0, 4.0, 16.0)
 """Variances that are tried of what the linear head has wrong in the sources."""
-
-DIFFERENT = 0.01
-"""p value of ``covariate_test`` from which on texts are taken to differ."""
 
 Array = npt.NDArray[np.float64]
 
@@ -44,53 +40,25 @@ class ConceptShift(Diagnosis):
         _, target = view.sides()
         if target.labels is None or not np.any(target.labels != UNLABELLED):
             return {"unknown": UNKNOWN}
-        head = SourceHead.of(view, seed=self.seed)
-        texts = covariate_test(head, self.draws, self.seed)["p"]
-        return concept_test(head, self.draws, self.seed, alike=texts > DIFFERENT)
+        return concept_test(SourceHead.of(view, seed=self.seed), self.draws, self.seed)
 
 
-def concept_test(head: SourceHead, draws: int, seed: int, *, alike: bool) -> dict[str, Any]:
+def concept_test(head: SourceHead, draws: int, seed: int) -> dict[str, Any]:
     """Test of ``logit q(y | x) = logit p(y | x) + δ_y + h(x)`` for h = 0, with h ~ GP(0, s² K) and δ free.
 
     The statistic is the Bayes factor of h against h = 0 (``bayes_factor``), which counts a label against which the head
     was sure for more than one about which it was not, and labels that turn together for more than scattered ones. It is
     compared with its values where there is no shift, so that its p value rests on no prior (Good 1992, "The Bayes/non-
-    Bayes compromise").
-
-    Args:
-        alike: the target's texts are like the sources'. Then labelled rows of both sides are exchangeable, each being
-            answered by a head that it did not teach, and the sides are shuffled. If not, the target's labels are drawn
-            anew from heads out of the posterior that the sources' rows leave.
+    Bayes compromise"): the target's labels are drawn anew from heads out of the posterior that the sources' rows leave,
+    what a linear head has wrong in the sources already included.
 
     Returns:
         ``p``; ``labels``: how many of the target's were read; ``intercept_p``: that of δ = 0, which means other label
-        shares where the labelled texts are a fair draw, and None where texts are alike.
+        shares where the labelled texts are a fair draw. There h is left free, lest a few labels that turn count as
+        another share of them all.
     """
     rng = np.random.default_rng((seed, 3))
-    known = head.labels != UNLABELLED
-    shown = int((head.here & known).sum())
-    if alike:
-        return {"p": _shuffled(head, known, draws, rng), "labels": shown, "intercept_p": None}
-    p, intercept_p = _redrawn(head, np.flatnonzero(known[head.here]), draws, rng)
-    return {"p": p, "labels": shown, "intercept_p": intercept_p}
-
-
-def _shuffled(head: SourceHead, known: npt.NDArray[np.bool_], draws: int, rng: np.random.Generator) -> float:
-    """p value by shuffling which labelled rows are the target's."""
-    here, logits = head.here[known], np.log(np.maximum(head.probabilities[known], 1e-12))
-    answers = np.eye(logits.shape[1])[head.labels[known]]
-    places = rng.random((draws, len(here))).argsort(axis=1)[:, : int(here.sum())]
-    places = np.concatenate([np.flatnonzero(here)[None], places])
-    shares = _softmax(logits[places] + fit_intercepts(logits[places], answers[places]))
-    bases = [base[places] for base in directions(head.features[known])]
-    return p_value(bayes_factor(answers[places], shares, bases))
-
-
-def _redrawn(head: SourceHead, rows: Ints, draws: int, rng: np.random.Generator) -> tuple[float, float]:
-    """p values of h = 0 and of δ = 0, by drawing the labels of the target's ``rows`` anew.
-
-    δ = 0 is tested with h left free, lest a few labels that turn count as another share of them all.
-    """
+    rows = np.flatnonzero(head.labels[head.here] != UNLABELLED)
     task, places = head.task, np.flatnonzero(head.here)[rows]
     everywhere = directions(head.features)
     moved, more = lack_of_fit(head, np.concatenate(everywhere, axis=1), places)
@@ -110,7 +78,7 @@ def _redrawn(head: SourceHead, rows: Ints, draws: int, rng: np.random.Generator)
     p = p_value(evidence(answers, fit_intercepts(prior, answers))[1])
     answers = np.concatenate([seen, flat])
     with_shares, without = (sum(evidence(answers, delta)) for delta in (fit_intercepts(prior, answers), 0.0))
-    return p, p_value(np.asarray(with_shares - without))
+    return {"p": p, "labels": len(rows), "intercept_p": p_value(np.asarray(with_shares - without))}
 
 
 def lack_of_fit(head: SourceHead, basis: Array, places: Ints) -> tuple[Array, Array]:

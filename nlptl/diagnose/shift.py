@@ -10,13 +10,16 @@ from pydantic import Field
 from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED
 from nlptl.diagnose._source_head import SourceHead
-from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test
+from nlptl.diagnose.concept_shift import UNKNOWN, concept_test
 from nlptl.diagnose.covariate_shift import covariate_test
 from nlptl.diagnose.label_shift import label_test
 from nlptl.evaluate.compare import holm
 
 WEIGHTS = {"covariate": 0.2, "label": 0.2, "concept": 0.6}
 """Shares of ``alpha`` that the tests begin with: a few labels of the target tell less than hundreds of texts."""
+
+DIFFERENT = 0.01
+"""p value of ``covariate_test`` from which on texts are taken to differ."""
 
 MEANS = {
     "covariate": "covariate shift (its texts are others)",
@@ -62,7 +65,7 @@ class Shift(Diagnosis):
         unknown = {}
         raw = {"covariate": covariate_test(head, self.draws, self.seed)["p"]}
         alike = raw["covariate"] > DIFFERENT
-        concept = concept_test(head, self.draws, self.seed, alike=alike) if labelled else None
+        concept = concept_test(head, self.draws, self.seed) if labelled else None
         if alike:
             raw["label"] = label_test(head, self.draws, self.seed)["p"]
         elif concept is not None and self.fair_labels:
