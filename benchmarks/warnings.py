@@ -29,7 +29,7 @@ from nlptl.heads._solved import solve_head
 RESULTS = Path(__file__).parent / "results"
 DONE = RESULTS / "warnings.jsonl"
 CASES = ("none", "covariate", "label", "concept", "covariate+concept", "label+concept", "covariate+label")
-ROWS, LABELS = 200, 50
+ROWS, LABELS, DRAWS = 200, 50, 299
 BANDS = ((0.03, 0.05), (0.05, 0.07), (0.07, 0.10))
 
 
@@ -43,14 +43,14 @@ def head_of(features: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], 
 def draw(case: str, seed: int) -> dict[str, Any]:
     """One draw: what was made, what was found, and what was said without labels of the target."""
     shifts = tuple(() if case == "none" else case.split("+"))
-    rng = np.random.default_rng([seed, CASES.index(case)])
+    rng = np.random.default_rng([seed, CASES.index(case), 1])
     (x, y), (u, v), about = made(shifts, rng, head_of, ROWS)
     names = np.repeat(["sources", "target"], [len(y), ROWS])
 
     def asked(labels: int) -> dict[str, Any]:
         shown = np.where(np.arange(ROWS) < labels, v, -1)
         view = View(features=np.r_[x, u], labels=np.r_[y, shown], domain=names, target="target")
-        return Shift(seed=seed).measure(view)
+        return Shift(seed=seed, draws=DRAWS).measure(view)
 
     found = asked(LABELS)
     blind = asked(0)["unknown"]["concept"] if seed % 10 == 0 else None

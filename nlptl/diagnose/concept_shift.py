@@ -13,6 +13,8 @@ from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED, Floats, Ints, Task
 from nlptl.diagnose._kernel import gaussian, p_value
 from nlptl.diagnose._source_head import SourceHead
+from nlptl.diagnose.covariate_shift import covariate_test
+from nlptl.diagnose.label_shift import label_test
 
 UNKNOWN = "cannot be known: no label of the target may be read; set transfer.target_labels above 0"
 WIDTHS = (0.3, 1.0)
@@ -24,6 +26,9 @@ SPREADS = (1.0, 4.0, 16.0)
 
 SPREADS_OF_FIT = (0.01, 0.3, 1.0, 4.0, 16.0)
 """Variances that are tried of what the linear head has wrong in the sources."""
+
+DIFFERENT = 0.01
+"""p value down to which texts, or label shares, are taken to be alike."""
 
 Array = npt.NDArray[np.float64]
 
@@ -40,25 +45,55 @@ class ConceptShift(Diagnosis):
         _, target = view.sides()
         if target.labels is None or not np.any(target.labels != UNLABELLED):
             return {"unknown": UNKNOWN}
-        return concept_test(SourceHead.of(view, seed=self.seed), self.draws, self.seed)
+        head = SourceHead.of(view, seed=self.seed)
+        texts, shares = (test(head, self.draws, self.seed)["p"] for test in (covariate_test, label_test))
+        return concept_test(head, self.draws, self.seed, alike=exchangeable(texts, shares))
 
 
-def concept_test(head: SourceHead, draws: int, seed: int) -> dict[str, Any]:
+def exchangeable(texts_p: float, shares_p: float) -> bool:
+    """Whether neither the texts nor the label shares show a difference, by the p values of their tests."""
+    return texts_p > DIFFERENT and shares_p > DIFFERENT
+
+
+def concept_test(head: SourceHead, draws: int, seed: int, *, alike: bool) -> dict[str, Any]:
     """Test of ``logit q(y | x) = logit p(y | x) + δ_y + h(x)`` for h = 0, with h ~ GP(0, s² K) and δ free.
 
     The statistic is the Bayes factor of h against h = 0 (``bayes_factor``), which counts a label against which the head
     was sure for more than one about which it was not, and labels that turn together for more than scattered ones. It is
     compared with its values where there is no shift, so that its p value rests on no prior (Good 1992, "The Bayes/non-
-    Bayes compromise"): the target's labels are drawn anew from heads out of the posterior that the sources' rows leave,
-    what a linear head has wrong in the sources already included.
+    Bayes compromise").
+
+    Args:
+        alike: nothing else differs. Then labelled rows of both sides are exchangeable, each being answered by a head
+            that it did not teach, and the sides are shuffled. If not, the target's labels are drawn anew from heads out
+            of the posterior that the sources' rows leave, what a linear head has wrong there already included.
 
     Returns:
         ``p``; ``labels``: how many of the target's were read; ``intercept_p``: that of δ = 0, which means other label
         shares where the labelled texts are a fair draw. There h is left free, lest a few labels that turn count as
-        another share of them all.
+        another share of them all. None where ``alike``.
     """
     rng = np.random.default_rng((seed, 3))
     rows = np.flatnonzero(head.labels[head.here] != UNLABELLED)
+    if alike:
+        return {"p": _shuffled(head, draws, rng), "labels": len(rows), "intercept_p": None}
+    p, intercept_p = _redrawn(head, rows, draws, rng)
+    return {"p": p, "labels": len(rows), "intercept_p": intercept_p}
+
+
+def _shuffled(head: SourceHead, draws: int, rng: np.random.Generator) -> float:
+    """p value of h = 0, by shuffling which labelled rows are the target's."""
+    known = head.labels != UNLABELLED
+    here, logits = head.here[known], np.log(np.maximum(head.probabilities[known], 1e-12))
+    answers = np.eye(logits.shape[1])[head.labels[known]]
+    places = rng.random((draws, len(here))).argsort(axis=1)[:, : int(here.sum())]
+    places = np.concatenate([np.flatnonzero(here)[None], places])
+    shares = _softmax(logits[places] + fit_intercepts(logits[places], answers[places]))
+    return p_value(bayes_factor(answers[places], shares, [base[places] for base in directions(head.features[known])]))
+
+
+def _redrawn(head: SourceHead, rows: Ints, draws: int, rng: np.random.Generator) -> tuple[float, float]:
+    """p values of h = 0 and of δ = 0, by drawing the labels of the target's ``rows`` anew."""
     task, places = head.task, np.flatnonzero(head.here)[rows]
     everywhere = directions(head.features)
     moved, more = lack_of_fit(head, np.concatenate(everywhere, axis=1), places)
@@ -78,7 +113,7 @@ def concept_test(head: SourceHead, draws: int, seed: int) -> dict[str, Any]:
     p = p_value(evidence(answers, fit_intercepts(prior, answers))[1])
     answers = np.concatenate([seen, flat])
     with_shares, without = (sum(evidence(answers, delta)) for delta in (fit_intercepts(prior, answers), 0.0))
-    return {"p": p, "labels": len(rows), "intercept_p": p_value(np.asarray(with_shares - without))}
+    return p, p_value(np.asarray(with_shares - without))
 
 
 def lack_of_fit(head: SourceHead, basis: Array, places: Ints) -> tuple[Array, Array]:
@@ -111,13 +146,15 @@ def _laplace(basis: Array, targets: Array, offsets: Array, spread: float) -> tup
         weights = weights + step / max(1.0, float(np.abs(basis @ step).max()) / 2)
     logits = offsets + basis @ weights
     likelihood = float((targets * logits - np.logaddexp(0, logits)).sum() - weights @ weights / (2 * spread))
-    return likelihood - float(np.linalg.slogdet(spread * hessian)[1]) / 2, weights, np.linalg.inv(hessian)
+    return likelihood - float(np.linalg.slogdet(spread * hessian)[1]) / 2, weights, np.asarray(np.linalg.inv(hessian), np.float64)
 
 
 def directions(features: Floats) -> list[Array]:
     """Bases Z of (rows, directions) with Z Zᵀ near a kernel K of mean diagonal 1 or less: the leading eigenvectors of
     Gaussian kernels, and the leading principal components of the texts' vectors. None holds a constant, which is δ's.
     """
+    from scipy.sparse.linalg import eigsh
+
     features = np.asarray(features, dtype=np.float64)
     centred = features - features.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
@@ -126,8 +163,9 @@ def directions(features: Floats) -> list[Array]:
     for width in WIDTHS:
         kernel = gaussian(features, share=width)
         kernel = kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
-        values, vectors = np.linalg.eigh(kernel)
-        bases.append(vectors[:, -RANKS[0] :] * np.sqrt(np.maximum(values[-RANKS[0] :], 0)))
+        start = np.random.default_rng(0).normal(size=len(kernel))  # else ARPACK draws its own
+        values, vectors = eigsh(kernel, min(RANKS[0], len(kernel) - 1), v0=start)
+        bases.append(vectors * np.sqrt(np.maximum(values, 0)))
     return bases
 
 
