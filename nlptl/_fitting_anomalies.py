@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nlptl.contracts import Floats, Ints
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
@@ -60,7 +61,7 @@ def anomaly_rows(
         ids = np.concatenate([setting.corpus.ids[turn.score], np.array(outside[:]["id"], dtype=object)])
         truth = np.arange(len(ids)) >= len(turn.score)
         for name, values in scores.items():
-            found, (low, high) = _area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
+            found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
             rows.append({
                 "seed": seed, "turn": turn.name, "score": name, "auroc": found, "ci95": [low, high],
                 "anomalies": int(truth.sum()), "usual": int((~truth).sum()),
@@ -107,9 +108,11 @@ def _logits(
     return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
 
 
-def _area(
-    values: Floats, truth: np.ndarray[Any, Any], ids: np.ndarray[Any, Any], resamples: int, seed: int
+def area(
+    values: Floats, truth: npt.NDArray[np.bool_], ids: npt.NDArray[Any], resamples: int, seed: int
 ) -> tuple[float, tuple[float, float]]:
+    """The area under the ROC curve of rows that are ``truth``, higher ``values`` being stranger, with its 95 % interval
+    over rows."""
     columns, labels = np.stack([-values, values], axis=1), truth.astype(np.int64)
     rng = np.random.default_rng((seed, 5))
 

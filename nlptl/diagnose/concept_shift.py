@@ -146,7 +146,11 @@ def _laplace(basis: Array, targets: Array, offsets: Array, spread: float) -> tup
         weights = weights + step / max(1.0, float(np.abs(basis @ step).max()) / 2)
     logits = offsets + basis @ weights
     likelihood = float((targets * logits - np.logaddexp(0, logits)).sum() - weights @ weights / (2 * spread))
-    return likelihood - float(np.linalg.slogdet(spread * hessian)[1]) / 2, weights, np.asarray(np.linalg.inv(hessian), np.float64)
+    return (
+        likelihood - float(np.linalg.slogdet(spread * hessian)[1]) / 2,
+        weights,
+        np.asarray(np.linalg.inv(hessian), np.float64),
+    )
 
 
 def directions(features: Floats) -> list[Array]:
