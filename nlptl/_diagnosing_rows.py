@@ -45,8 +45,8 @@ class RowFindings(Mapping[str, Any]):
     def __repr__(self) -> str:
         noise = self["noise"] if isinstance(self["noise"], list) else ()
         return (
-            f"RowFindings({self['rows']} rows: {len(noise)} labels likely wrong, {len(self['conflicts'])} texts with two "
-            f"labels, {self['copies']} copies)"
+            f"RowFindings({self['rows']} rows: {len(noise)} labels likely wrong, {len(self['conflicts'])} texts with "
+            f"two labels, {self['copies']} copies)"
         )
 
     def cells(self) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What to label next: rows of the targets that are neither scored nor teach, in the order in which labels teach most."""
+"""What to label next: rows of the targets that neither teach nor are scored, those first whose labels teach most."""
 
 from __future__ import annotations
 

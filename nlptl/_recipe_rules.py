@@ -19,7 +19,15 @@ from nlptl._recipe_rules_heads import (
     per_domain_is_solved,
     texts_are_read_alone,
 )
-from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
+from nlptl._recipe_rules_labels import (
+    Problems,
+    anomalies_are_no_label,
+    label_columns,
+    label_sets,
+    label_sources,
+    sources,
+    task_names,
+)
 from nlptl._recipe_rules_overfit import OVERFIT_RULES
 from nlptl._recipe_rules_tasks import task_adapters_have_tasks
 from nlptl._recipe_rules_transfer import (
@@ -138,6 +146,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     labels_to_take,
     time_order,
     task_names,
+    anomalies_are_no_label,
     label_columns,
     label_sources,
     label_sets,

@@ -133,6 +133,13 @@ class Train(Settings):
     checkpoint_steps: int = Field(50, gt=0)
 
 
+class Anomalies(Settings):
+    """Rows that are to be told from all others: they never teach, and are scored as anomalies only."""
+
+    label: str = Field(description="Of the first task: the label that such rows have in the data.")
+    k: int = Field(10, gt=0, description="The neighbour whose distance counts, for the score knn.")
+
+
 class Evaluate(Settings):
     """What is measured, and how sure it is."""
 
@@ -145,6 +152,7 @@ class Evaluate(Settings):
         False, description="Compare each target's model with a head on its own labels, and name the sources that hurt."
     )
     cold_start: ColdStart | None = Field(None, description="The curve of labels a class, for each target; none: no.")
+    anomalies: Anomalies | None = Field(None, description="Rows labelled as out of scope, to be told from the rest.")
     solo: bool = Field(False, description="Of several tasks, train each alone too, by the same settings.")
     scratch: bool = Field(
         False, description="Train the same architecture from random weights too: what transfer saves."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelerate import Accelerator
 
+from nlptl._fitting_anomalies import anomaly_rows, set_apart
 from nlptl._fitting_augment import with_views
 from nlptl._fitting_beside import several_tasks
 from nlptl._fitting_chain import run_before
@@ -29,8 +30,8 @@ from nlptl._fitting_negative import negative_transfer
 from nlptl._fitting_run import Run
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome, run_turn
-from nlptl._saved_taken import load_backbone, taken_heads
 from nlptl._fitting_unscored import unscored_answers
+from nlptl._saved_taken import load_backbone, taken_heads
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -77,7 +78,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
 
     quarantine = Quarantine()
     with clock("data"):
-        corpus = Corpus.of(read(recipe.data, recipe.heads, quarantine), recipe.heads)
+        rows, anomalies = set_apart(read(recipe.data, recipe.heads, quarantine), recipe)
+        corpus = Corpus.of(rows, recipe.heads)
         folder.write_rejected(quarantine)
         planned, leaks = _plan(recipe, corpus)
         corpus = with_views(recipe, corpus, (turn for _, turn, _ in planned))
@@ -121,6 +123,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
         labels_curves = curves(setting, planned)
         negative = negative_transfer(setting, planned, outcomes) if recipe.evaluate.negative_transfer else None
+        strange = None if anomalies is None else anomaly_rows(setting, planned, outcomes, anomalies)
         tasks = list(corpus.tasks.values())
         predictions = Predictions(
             {task.name: LabelSet.of(task) for task in tasks},
@@ -148,6 +151,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         multitask=several_tasks(summary, [table for outcome in outcomes.values() for table in outcome.conflicts]),
         gate=gate,
         negative_transfer=negative,
+        anomalies=strange,
         decisions=[row for outcome in outcomes.values() for row in outcome.decisions],
     )
     results.save(folder.path / "results.json")

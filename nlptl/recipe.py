@@ -32,7 +32,6 @@ from nlptl.contracts import Balance, Head, Source, Tune
 from nlptl.errors import RecipeError
 from nlptl.registry import KindOf, Settings, find
 
-
 __all__ = ["Encoder", "Evaluate", "Recipe", "Train", "Transfer"]
 
 

@@ -53,6 +53,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for mood, label in (("good", "positive"), ("bad", "negative"))
     ]
     pd.DataFrame(films).to_parquet(folder / "sst2_sentences.parquet")
+    questions = [
+        {"text": f"{text} {n}", "label": label, "split": "test" if n % 4 == 0 else "train"}
+        for label, text in (("time", "what time is it"), ("love", "do they love you"), ("oos", "water oil"))
+        for n in range(16)
+    ]
+    pd.DataFrame(questions).to_parquet(folder / "clinc150_small.parquet")
     return {path.name: str(path) for path in folder.iterdir()}
 
 
@@ -95,3 +101,16 @@ def test_the_recipe_opens_with_its_command_and_runs(
         without_names = {"cosine"} if path.stem == "zero_shot" else {"majority", "tfidf", "probe"}
         assert set(task["baselines"]) - ({"cosine"} - without_names) == without_names
     assert (tmp_path / "run" / "report.html").stat().st_size > 1000
+
+
+def test_the_recipe_to_look_with_looks(data: dict[str, str], tiny_encoder: Path) -> None:
+    path = Path(__file__).parents[1] / "recipes" / "diagnose_users.yaml"
+    overrides = (f"encoder.model={tiny_encoder}", "encoder.max_length=24", f"data.path={data['mail.parquet']}")
+    recipe = nlptl.Recipe.load(path, *overrides, "transfer.target=[ada]", "transfer.near=1.0")
+    assert recipe.diagnose()["ada"]["shift"]["words"]
+    assert set(recipe.diagnose("senses")["ada"]) == {"moved", "flipped", "looked_at"}
+    assert recipe.diagnose("rows")["rows"] > 10
+    blind = nlptl.Recipe.load(
+        path, *overrides, "transfer.target=[ada]", "transfer.near=1.0", "transfer.target_labels=0"
+    )
+    assert set(blind.suggest(3)["domain"]) == {"ada"}

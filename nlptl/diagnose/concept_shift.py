@@ -14,10 +14,11 @@ from nlptl.contracts import UNLABELLED, Floats, Ints, Task
 from nlptl.diagnose._kernel import gaussian, p_value
 from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.covariate_shift import covariate_test
+from nlptl.diagnose.label_shift import label_test
 
 UNKNOWN = "cannot be known: no label of the target may be read; set transfer.target_labels above 0"
 WIDTHS = (0.3, 1.0)
-"""Of the Gaussian kernels, in median squared distances: disagreement about a kind of text, about a large part of all."""
+"""Of the Gaussian kernels, in median squared distances: disagreement about a kind of text, about many of them."""
 RANKS = (16, 8)
 """Directions kept of each Gaussian kernel, and of the texts themselves (for a label that follows another direction)."""
 SPREADS = (1.0, 4.0, 16.0)
@@ -27,7 +28,7 @@ SPREADS_OF_FIT = (0.01, 0.3, 1.0, 4.0, 16.0)
 """Variances that are tried of what the linear head has wrong in the sources."""
 
 DIFFERENT = 0.01
-"""p value of ``covariate_test`` from which on texts are taken to differ."""
+"""p value down to which texts, or label shares, are taken to be alike."""
 
 Array = npt.NDArray[np.float64]
 
@@ -45,8 +46,13 @@ class ConceptShift(Diagnosis):
         if target.labels is None or not np.any(target.labels != UNLABELLED):
             return {"unknown": UNKNOWN}
         head = SourceHead.of(view, seed=self.seed)
-        texts = covariate_test(head, self.draws, self.seed)["p"]
-        return concept_test(head, self.draws, self.seed, alike=texts > DIFFERENT)
+        texts, shares = (test(head, self.draws, self.seed)["p"] for test in (covariate_test, label_test))
+        return concept_test(head, self.draws, self.seed, alike=exchangeable(texts, shares))
+
+
+def exchangeable(texts_p: float, shares_p: float) -> bool:
+    """Whether neither the texts nor the label shares show a difference, by the p values of their tests."""
+    return texts_p > DIFFERENT and shares_p > DIFFERENT
 
 
 def concept_test(head: SourceHead, draws: int, seed: int, *, alike: bool) -> dict[str, Any]:
@@ -58,39 +64,36 @@ def concept_test(head: SourceHead, draws: int, seed: int, *, alike: bool) -> dic
     Bayes compromise").
 
     Args:
-        alike: the target's texts are like the sources'. Then labelled rows of both sides are exchangeable, each being
-            answered by a head that it did not teach, and the sides are shuffled. If not, the target's labels are drawn
-            anew from heads out of the posterior that the sources' rows leave.
+        alike: nothing else differs. Then labelled rows of both sides are exchangeable, each being answered by a head
+            that it did not teach, and the sides are shuffled. If not, the target's labels are drawn anew from heads out
+            of the posterior that the sources' rows leave, what a linear head has wrong there already included.
 
     Returns:
         ``p``; ``labels``: how many of the target's were read; ``intercept_p``: that of δ = 0, which means other label
-        shares where the labelled texts are a fair draw, and None where texts are alike.
+        shares where the labelled texts are a fair draw. There h is left free, lest a few labels that turn count as
+        another share of them all. None where ``alike``.
     """
     rng = np.random.default_rng((seed, 3))
-    known = head.labels != UNLABELLED
-    shown = int((head.here & known).sum())
+    rows = np.flatnonzero(head.labels[head.here] != UNLABELLED)
     if alike:
-        return {"p": _shuffled(head, known, draws, rng), "labels": shown, "intercept_p": None}
-    p, intercept_p = _redrawn(head, np.flatnonzero(known[head.here]), draws, rng)
-    return {"p": p, "labels": shown, "intercept_p": intercept_p}
+        return {"p": _shuffled(head, draws, rng), "labels": len(rows), "intercept_p": None}
+    p, intercept_p = _redrawn(head, rows, draws, rng)
+    return {"p": p, "labels": len(rows), "intercept_p": intercept_p}
 
 
-def _shuffled(head: SourceHead, known: npt.NDArray[np.bool_], draws: int, rng: np.random.Generator) -> float:
-    """p value by shuffling which labelled rows are the target's."""
+def _shuffled(head: SourceHead, draws: int, rng: np.random.Generator) -> float:
+    """p value of h = 0, by shuffling which labelled rows are the target's."""
+    known = head.labels != UNLABELLED
     here, logits = head.here[known], np.log(np.maximum(head.probabilities[known], 1e-12))
     answers = np.eye(logits.shape[1])[head.labels[known]]
     places = rng.random((draws, len(here))).argsort(axis=1)[:, : int(here.sum())]
     places = np.concatenate([np.flatnonzero(here)[None], places])
     shares = _softmax(logits[places] + fit_intercepts(logits[places], answers[places]))
-    bases = [base[places] for base in directions(head.features[known])]
-    return p_value(bayes_factor(answers[places], shares, bases))
+    return p_value(bayes_factor(answers[places], shares, [base[places] for base in directions(head.features[known])]))
 
 
 def _redrawn(head: SourceHead, rows: Ints, draws: int, rng: np.random.Generator) -> tuple[float, float]:
-    """p values of h = 0 and of δ = 0, by drawing the labels of the target's ``rows`` anew.
-
-    δ = 0 is tested with h left free, lest a few labels that turn count as another share of them all.
-    """
+    """p values of h = 0 and of δ = 0, by drawing the labels of the target's ``rows`` anew."""
     task, places = head.task, np.flatnonzero(head.here)[rows]
     everywhere = directions(head.features)
     moved, more = lack_of_fit(head, np.concatenate(everywhere, axis=1), places)
@@ -143,13 +146,19 @@ def _laplace(basis: Array, targets: Array, offsets: Array, spread: float) -> tup
         weights = weights + step / max(1.0, float(np.abs(basis @ step).max()) / 2)
     logits = offsets + basis @ weights
     likelihood = float((targets * logits - np.logaddexp(0, logits)).sum() - weights @ weights / (2 * spread))
-    return likelihood - float(np.linalg.slogdet(spread * hessian)[1]) / 2, weights, np.linalg.inv(hessian)
+    return (
+        likelihood - float(np.linalg.slogdet(spread * hessian)[1]) / 2,
+        weights,
+        np.asarray(np.linalg.inv(hessian), np.float64),
+    )
 
 
 def directions(features: Floats) -> list[Array]:
     """Bases Z of (rows, directions) with Z Zᵀ near a kernel K of mean diagonal 1 or less: the leading eigenvectors of
     Gaussian kernels, and the leading principal components of the texts' vectors. None holds a constant, which is δ's.
     """
+    from scipy.sparse.linalg import eigsh
+
     features = np.asarray(features, dtype=np.float64)
     centred = features - features.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
@@ -158,8 +167,9 @@ def directions(features: Floats) -> list[Array]:
     for width in WIDTHS:
         kernel = gaussian(features, share=width)
         kernel = kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
-        values, vectors = np.linalg.eigh(kernel)
-        bases.append(vectors[:, -RANKS[0] :] * np.sqrt(np.maximum(values[-RANKS[0] :], 0)))
+        start = np.random.default_rng(0).normal(size=len(kernel))  # else ARPACK draws its own
+        values, vectors = eigsh(kernel, min(RANKS[0], len(kernel) - 1), v0=start)
+        bases.append(vectors * np.sqrt(np.maximum(values, 0)))
     return bases
 
 

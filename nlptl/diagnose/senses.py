@@ -21,7 +21,7 @@ CONTEXT = 50
 
 
 class Senses(Diagnosis):
-    """Words that move (light: weight or lamp) and words whose pull on the label flips (unpredictable: plot or steering)."""
+    """Words that move (light: weight or lamp), and words whose pull on the label flips (unpredictable: plot or car)."""
 
     kind: Literal["senses"] = "senses"
     alpha: float = Field(

@@ -10,7 +10,7 @@ from pydantic import Field
 from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED
 from nlptl.diagnose._source_head import SourceHead
-from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test
+from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test, exchangeable
 from nlptl.diagnose.covariate_shift import covariate_test
 from nlptl.diagnose.label_shift import label_test
 from nlptl.evaluate.compare import holm
@@ -61,10 +61,11 @@ class Shift(Diagnosis):
         """(p values, reasons) of the tests that can and cannot be made."""
         unknown = {}
         raw = {"covariate": covariate_test(head, self.draws, self.seed)["p"]}
-        alike = raw["covariate"] > DIFFERENT
+        shares = label_test(head, self.draws, self.seed)["p"]
+        alike = exchangeable(raw["covariate"], shares)
         concept = concept_test(head, self.draws, self.seed, alike=alike) if labelled else None
-        if alike:
-            raw["label"] = label_test(head, self.draws, self.seed)["p"]
+        if raw["covariate"] > DIFFERENT:
+            raw["label"] = shares
         elif concept is not None and self.fair_labels:
             raw["label"] = concept["intercept_p"]  # other texts alone move the answers: only labels tell of shares
         else:

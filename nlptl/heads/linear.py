@@ -25,7 +25,7 @@ class Linear(Head):
     )
     spread: Literal["shared", "own"] = Field(
         "shared",
-        description="With per: domain: one distance from the shared head for all, by evidence, or each its own, by folds.",
+        description="With per: domain: one distance from the shared head for all, by evidence; or own, by folds.",
     )
     calibrate: Calibrate | None = Field(
         None, description="Honest probabilities and decisions, domain by domain; none: as they come."
