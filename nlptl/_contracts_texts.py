@@ -9,10 +9,15 @@ from nlptl.contracts import Floats, Head
 
 
 class TextScores(Protocol):
-    """What gives texts their scores: ``identity`` is a hash of what makes them, ``precision`` that of the weights."""
+    """What gives texts their scores."""
 
-    identity: str
-    precision: str
+    @property
+    def identity(self) -> str:
+        """A hash of what makes them."""
+
+    @property
+    def precision(self) -> str:
+        """Of the weights."""
 
     def __call__(self, texts: Sequence[str]) -> Floats:
         """(texts, labels) scores in nats."""

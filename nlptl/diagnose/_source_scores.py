@@ -29,14 +29,14 @@ def source_scores(answers: Floats, teacher: Floats, confusion: Floats) -> dict[s
         teacher: (rows, labels) of the head that all sources taught, each row as far as it is like the target's.
         confusion: (sources,) how often each source's texts are taken for the target's, and the other way.
     """
-    answers, teacher = np.asarray(answers, np.float64), np.asarray(teacher, np.float64)
-    likely = dawid_skene(np.concatenate([answers, teacher[None]]).argmax(axis=2), teacher.shape[1])
+    answers, soft = np.asarray(answers, np.float64), np.asarray(teacher, np.float64)
+    likely = dawid_skene(np.concatenate([answers, soft[None]]).argmax(axis=2), soft.shape[1])
     chosen = answers.argmax(axis=2)
-    correlation = np.array([_correlation(each, teacher) for each in answers])
+    correlation = np.array([_correlation(each, soft) for each in answers])
     return {
         "expected_accuracy": likely[np.arange(len(likely)), chosen].mean(axis=1),
-        "expected_log_likelihood": (teacher * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1),
-        "agreement": (chosen == teacher.argmax(axis=1)).mean(axis=1),
+        "expected_log_likelihood": (soft * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1),
+        "agreement": (chosen == soft.argmax(axis=1)).mean(axis=1),
         "correlation": correlation,
         "confusion": np.asarray(confusion, np.float64),
         "score": _standardised(correlation) + _standardised(np.asarray(confusion, np.float64)) / 2,
