@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import save_tiny_encoder
 from made_mail import mail
 from safetensors.torch import load_file, save_file
+from tiny_encoder import save_tiny_encoder
 
 import nlptl
 from nlptl._diagnosing_rank import rank_candidates
