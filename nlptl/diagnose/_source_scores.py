@@ -80,7 +80,7 @@ def likeness(taught: Floats, own: Floats, masks: npt.NDArray[np.bool_]) -> tuple
     return weights / weights.mean(), confusion
 
 
-def _correlation(first: Array, second: Array) -> float:
+def _correlation(first: Floats, second: Floats) -> float:
     """Of two (rows, labels) tables of probabilities, as centred log-probabilities, each label's mean taken out."""
     sides = [np.log(np.maximum(table, 1e-12)) for table in (first, second)]
     sides = [side - side.mean(axis=1, keepdims=True) for side in sides]
