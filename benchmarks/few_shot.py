@@ -20,23 +20,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from _sets import DESCRIPTIONS, NAMES, LabelledSet, load
 
-from nlptl._fitting_heads import embed_names
+from nlptl._fitting_contrast import Lesson, learn
+from nlptl._fitting_heads import directions_of_names
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.heads import Linear
-from nlptl.heads._evidence import as_logits
-from nlptl.heads._names import directions, label_vectors
+from nlptl.heads._crossfit import Body
 from nlptl.heads._reading import CHOICES, parts
-from nlptl.heads._solved import solve_head
+from nlptl.heads._solved import Folds, Solved, solve_head
 from nlptl.recipe import Encoder
 from nlptl.transfer.folds import folds
+from nlptl.tune.contrastive import Contrastive
 
 CELLS = Path(__file__).parent / "results" / "few_shot.jsonl"
 PER_CLASS = 8
@@ -78,27 +80,72 @@ def encoder() -> Backbone:
 
 
 @cache
+def unfrozen() -> Backbone:
+    """The default encoder as it is loaded, to be copied."""
+    return Backbone.load(Encoder())
+
+
+@cache
 def scored_vectors(name: str, texts: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The vectors of a set's scored rows, which are the same for every seed."""
     return encode(encoder(), texts, readings=parts(CHOICES["auto"]), store=FeatureStore.of(encoder()))
 
 
-def solved(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None) -> tuple[np.ndarray, Stopwatch]:
-    """The solved head on the frozen encoder; ``called``: its prior mean is the labels' names or descriptions."""
-    names = {None: None, "names": NAMES, "descriptions": DESCRIPTIONS}[called]
-    head = Linear() if names is None else Linear(prior="label_names", names=names[data.name])
-    task = Task("label", head, data.labels)
-    test = scored_vectors(data.name, tuple(data.texts[data.scored]))
-    classes = data.classes[teach]
-    with Stopwatch() as watch:
+@dataclass(frozen=True)
+class SolvedRung:
+    """The solved head on the frozen encoder, and what it was solved from."""
+
+    task: Task
+    head: Solved
+    vectors: dict[str, np.ndarray]
+    prior: dict[str, np.ndarray]
+    folds: Folds
+
+    @classmethod
+    def of(cls, data: LabelledSet, teach: np.ndarray, seed: int, called: str | None) -> SolvedRung:
+        """``called``: whether its prior mean is the labels' names or descriptions."""
+        names = {None: None, "names": NAMES, "descriptions": DESCRIPTIONS}[called]
+        head = Linear() if names is None else Linear(prior="label_names", names=names[data.name])
+        task, classes = Task("label", head, data.labels), data.classes[teach]
         found = encode(encoder(), list(data.texts[teach]), readings=parts(CHOICES["auto"]), store=None)
-        called_vectors = embed_names(encoder(), task, "auto")
-        prior = {reading: as_logits(directions(label_vectors(of)).T) for reading, of in called_vectors.items()}
+        prior = directions_of_names(encoder(), task, CHOICES["auto"]) or {}
         folded = folds(labels=classes, domains=np.full(len(teach), "all", dtype=object), groups=np.arange(len(teach)),
                        target_labels=len(teach), seed=seed)  # fmt: skip
         vectors = {reading: side_by_side(found, reading) for reading in CHOICES["auto"]}
-        head_of = solve_head(task, vectors, classes, folded, prior=prior or None)
-    return task.probabilities(head_of.logits(side_by_side(test, head_of.reading))), watch
+        return cls(task, solve_head(task, vectors, classes, folded, prior=prior or None), vectors, prior, folded)
+
+    def answers(self, data: LabelledSet) -> np.ndarray:
+        """(scored rows, labels) probabilities."""
+        test = scored_vectors(data.name, tuple(data.texts[data.scored]))
+        return self.task.probabilities(self.head.logits(side_by_side(test, self.head.reading)))
+
+
+def solved(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None) -> tuple[np.ndarray, Stopwatch]:
+    """The solved head on the frozen encoder."""
+    with Stopwatch() as watch:
+        rung = SolvedRung.of(data, teach, seed, called)
+    return rung.answers(data), watch
+
+
+def contrastive(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None) -> tuple[np.ndarray, Stopwatch]:
+    """The contrastive rung at its defaults, which gives way to the solved one where it does not surely win."""
+    fresh = unfrozen()
+    with Stopwatch() as watch:
+        rung = SolvedRung.of(data, teach, seed, called)
+        reading = rung.head.reading
+        found = learn(
+            Lesson(
+                tune=Contrastive(), reading="last", fresh=fresh, precision=resolve_precision("auto", "cpu"),
+                texts=list(data.texts[teach]), pairs=None, tasks={"label": rung.task},
+                classes={"label": data.classes[teach]}, folds={"label": rung.folds},
+                frozen={"label": Body(rung.vectors[reading], rung.prior.get(reading))}, seed=seed,
+            )
+        )  # fmt: skip
+    print(found.tried, flush=True)
+    if found.backbone is None:
+        return rung.answers(data), watch
+    vectors = encode(found.backbone, list(data.texts[data.scored]), readings=("last",), store=None)["last"]
+    return rung.task.probabilities(found.heads["label"].logits(vectors)), watch
 
 
 def side_by_side(found: dict[str, np.ndarray], reading: str) -> np.ndarray:
@@ -111,6 +158,8 @@ SYSTEMS: dict[str, System] = {
     "solved": partial(solved, called=None),
     "solved-names": partial(solved, called="names"),
     "solved-descriptions": partial(solved, called="descriptions"),
+    "contrastive": partial(contrastive, called=None),
+    "contrastive-descriptions": partial(contrastive, called="descriptions"),
 }
 
 

@@ -1,14 +1,15 @@
 """Every balance of several tasks beside each task learned alone: accuracy on the same scored rows, three seeds.
 
 Two sets: trec_qc's coarse and fine types (two label sets over the same questions), and sst2 + subj + ag_news + sms_spam
-(unlike tasks over unlike texts). 1,500 rows a task teach, drawn by seed; at most 1,000 fixed rows a task are scored.
-Compared: LoRA r=8 from solved heads, two epochs, once over all tasks together under each balance, once over each task
-alone by the same settings (``solo``), so that each row is met as often. ``solved`` is the rung below, without LoRA.
-Fair, because: the same rows, encoder, tokens, rank, learning rate and passes; nothing is tuned for any balance.
+(unlike tasks over unlike texts). 1,500 rows a task teach, drawn by seed; at most 600 fixed rows a task are scored.
+Compared: LoRA r=8 from solved heads, 48 tokens, one epoch, once over all tasks together under each balance, once over
+each task alone by the same settings (``solo``), so that each row is met as often. ``solved`` is the rung below.
+Fair, because: the same rows, solved heads, tokens, rank, learning rate and passes; nothing is tuned for any balance.
 
-Each cell (set, seed, balance) is written to the results file as it ends, and one that is there is not run again. The
-table printed last pairs each balance with solo on the same rows (exact McNemar, one vote a row over the seeds; Holm
-over tasks).
+Heads are solved once for each (set, seed), and that and solo serve every balance: the trainings are those of
+``nlptl.fit``, without its baselines, which this table does not show. Each cell (set, seed, system) is written to
+``results/multitask.jsonl`` as it ends, and one that is there is not run again. ``results/multitask.md`` pairs each
+balance with solo on the same rows (exact McNemar, one vote a row over the seeds; Holm over tasks).
 
     python benchmarks/multitask.py FOLDER_OF_PARQUET_FILES [table]
 """
@@ -19,20 +20,36 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from accelerate import Accelerator
 
 import nlptl
+from nlptl import fitting
+from nlptl._fitting_answers import answer
+from nlptl._fitting_beside import SOLO, solo_models
+from nlptl._fitting_clock import Clock
+from nlptl._fitting_corpus import Corpus
+from nlptl._fitting_cost import Account
+from nlptl._fitting_folder import RunFolder
+from nlptl._fitting_setting import Setting, SolvedTurn
+from nlptl._fitting_train import train_model
+from nlptl._fitting_turn import SOLVED, solve_turn
+from nlptl.contracts import Floats, Quarantine
 from nlptl.data import Frame
+from nlptl.data._read import read
 from nlptl.evaluate.compare import holm, mcnemar
-from nlptl.registry import kinds
+from nlptl.registry import find, kinds
+from nlptl.transfer.plan import Turn
 
 RESULTS = Path(__file__).parent / "results" / "multitask.jsonl"
-TEACH, SCORE, SEEDS = 1500, 1000, (0, 1, 2)
+TEACH, SCORE, SEEDS = 1500, 600, (0, 1, 2)
 SETS = {
     "trec": {"coarse": ("trec_qc", "label"), "fine": ("trec_qc", "label_fine")},
     "unlike": {
@@ -55,7 +72,8 @@ def table(path: Path, seed: int) -> pd.DataFrame:
     return pd.concat([teach.assign(split="train"), test.assign(split="test")], ignore_index=True)
 
 
-def recipe(folder: Path, tasks: dict[str, tuple[str, str]], balance: str, seed: int) -> nlptl.Recipe:
+def recipe(folder: Path, tasks: Mapping[str, tuple[str, str]], seed: int) -> nlptl.Recipe:
+    """All tasks together; the balance is put in later."""
     names = sorted({name for name, _ in tasks.values()})
     data = {name: Frame(table=table(folder / f"{name}.parquet", seed), split="split") for name in names}
     heads = {
@@ -64,49 +82,99 @@ def recipe(folder: Path, tasks: dict[str, tuple[str, str]], balance: str, seed: 
     }
     return nlptl.Recipe(
         name="multitask", seed=seed, data=data if len(names) > 1 else data[names[0]], heads=heads,
-        encoder={"max_length": 64}, tune={"kind": "lora"}, balance={"kind": balance}, train={"epochs": 2},
-        evaluate={"metrics": ["accuracy"], "bootstrap": 100, "solo": balance == "equal"},
+        encoder={"max_length": 48, "pool": "layers"}, tune={"kind": "lora"}, train={"epochs": 1},
     )  # fmt: skip
 
 
-def cell(folder: Path, which: str, balance: str, seed: int) -> Iterable[dict[str, Any]]:
-    """What one run measured: of its balance, and of solo and the solved heads where it is ``equal``."""
+def begun(made: nlptl.Recipe, out: Path) -> tuple[Setting, Turn, SolvedTurn]:
+    """What ``nlptl.fit`` does before it trains: rows read, guarded and encoded, heads solved."""
+    accelerator, folder = Accelerator(), RunFolder(out, main=True)
+    folder.open(made, resume=False)
+    corpus = Corpus.of(read(made.data, made.heads, Quarantine()), made.heads)
+    planned, _ = fitting._plan(made, corpus)
+    backbone, precision = fitting._backbone(made, accelerator)
+    vectors, _ = fitting._encode(made, corpus, planned, backbone, accelerator, Account())
+    setting = Setting(made, corpus, vectors, backbone, accelerator, precision, folder, "", False, Clock())
+    [(seed, turn, groups)] = planned
+    return setting, turn, solve_turn(setting, turn, groups, seed=seed)
+
+
+def systems(folder: Path, which: str, seed: int, todo: list[str]) -> Iterator[dict[str, Any]]:
+    """The cells ``todo`` of a set and seed, as each ends."""
     with tempfile.TemporaryDirectory() as out:
-        run = nlptl.fit(recipe(folder, SETS[which], balance, seed), out=Path(out) / "run")
-        answers = pd.read_parquet(Path(out) / "run" / "predictions.parquet").sort_values(["task", "id"])
-    systems = {"model": balance, "solo": "solo", "solved": "solved"} if balance == "equal" else {"model": balance}
-    for column, system in systems.items():
-        right = {}
-        for task, rows in answers.groupby("task"):
-            labels = run.results["tasks"][task]["labels"]
-            given = [labels[int(np.argmax(shares))] for shares in rows[column]]
-            right[task] = [answer == truth[0] for answer, truth in zip(given, rows["labels"], strict=True)]
-        yield {
-            "set": which, "seed": seed, "system": system,
-            "seconds": run.results["seconds"].get("solo" if system == "solo" else "train"),
-            "conflicts": run.results["multitask"]["conflicts"] if column == "model" else None,
-            "accuracy": {task: round(float(np.mean(bits)), 4) for task, bits in right.items()},
-            "rows": {task: len(bits) for task, bits in right.items()},
-            "right": {task: np.packbits(bits).tobytes().hex() for task, bits in right.items()},
-        }  # fmt: skip
+        setting, turn, solved = begun(recipe(folder, SETS[which], seed), Path(out) / "run")
+        trained = partial(train_model, seed=seed)
+        none = np.array([], dtype=np.int64)
+        for system in todo:
+            began, history = time.perf_counter(), []
+            if system == SOLVED:
+                answers = answer(setting, turn, solved.model)
+            elif system == SOLO:
+                alone = solo_models(setting, turn, none, solved, trained)
+                answers = {task: answer(setting, turn, model)[task] for task, model in alone.items()}
+            else:
+                here = setting.recipe.model_copy(update={"balance": find("balance", system)()})
+                balanced, named = replace(setting, recipe=here), replace(turn, name=f"{turn.name} {system}")
+                model = train_model(balanced, named, none, solved, seed=seed, history=history)
+                answers = answer(setting, turn, model)
+            cosines = [entry["conflicts"] for entry in history if "conflicts" in entry]
+            yield {
+                "set": which, "seed": seed, "system": system, "seconds": round(time.perf_counter() - began, 1),
+                "conflicts": np.round(np.mean(cosines, axis=0), 3).tolist() if cosines else None,
+                **scored(setting.corpus, turn, answers),
+            }  # fmt: skip
 
 
-def summary(cells: list[dict[str, Any]]) -> None:
-    """Mean accuracy of each system, its gain over solo, and whether any task is surely worse."""
-    for which in SETS:
+def scored(corpus: Corpus, turn: Turn, answers: Mapping[str, Floats]) -> dict[str, Any]:
+    """By task: accuracy, how many rows, and which of them were answered rightly, as hexadecimal bits."""
+    right = {}
+    for task in answers:
+        labelled = corpus.tasks[task].labelled(corpus.encoded[task][turn.score])
+        order = np.argsort(corpus.ids[turn.score[labelled]].astype(str))  # the same for every seed
+        truth = corpus.encoded[task][turn.score[labelled]]
+        right[task] = (answers[task][labelled].argmax(1) == truth)[order]
+    return {
+        "accuracy": {task: round(float(bits.mean()), 4) for task, bits in right.items()},
+        "rows": {task: len(bits) for task, bits in right.items()},
+        "right": {task: np.packbits(bits).tobytes().hex() for task, bits in right.items()},
+    }
+
+
+def summary(cells: list[dict[str, Any]]) -> str:
+    """The table: mean accuracy of each system, its gain over solo in points, and p by Holm over the tasks."""
+    lines = [
+        "# Several tasks on one encoder, beside each task alone",
+        "",
+        f"{TEACH} rows a task teach, at most {SCORE} are scored; LoRA r=8, one epoch. In brackets: points over solo",
+        "on the same rows and p of the exact McNemar test over all seeds (one vote a row), Holm over the set's tasks;",
+        "**bold** where surely worse. Made by `python benchmarks/multitask.py FOLDER` from `multitask.jsonl`; seconds",
+        "are of a shared machine and say little.",
+    ]
+    for which, tasks in SETS.items():
         here = [c for c in cells if c["set"] == which]
-        for system in dict.fromkeys(c["system"] for c in here):
-            alone = {c["seed"]: c for c in here if c["system"] == "solo"}
-            pairs = [(c, alone[c["seed"]]) for c in here if c["system"] == system and c["seed"] in alone]
-            if not pairs:
-                continue
-            tests = [_against_solo(pairs, task) for task in SETS[which]]
-            words = []
-            for task, p in zip(SETS[which], holm(tests), strict=True):
-                ours, solo = (np.mean([pair[side]["accuracy"][task] for pair in pairs]) for side in (0, 1))
-                words.append(f"{task} {ours:.3f} ({100 * (ours - solo):+.1f}, p {p:.2f})")
-            seconds = np.mean([pair[0]["seconds"] for pair in pairs])
-            print(f"{which} {system} ({len(pairs)} seeds, {seconds:.0f} s): " + "; ".join(words), flush=True)
+        lines += ["", f"## {which}", "", f"| system | seeds | {' | '.join(tasks)} | seconds |",
+                  f"|---|---|{'---|' * (len(tasks) + 1)}"]  # fmt: skip
+        alone = {c["seed"]: c for c in here if c["system"] == SOLO}
+        for system in (SOLVED, SOLO, *_balances()):
+            mine = [c for c in here if c["system"] == system]
+            if mine:
+                lines.append(_row(system, mine, alone, list(tasks)))
+    return "\n".join(lines) + "\n"
+
+
+def _row(system: str, mine: list[dict[str, Any]], alone: Mapping[int, dict[str, Any]], tasks: list[str]) -> str:
+    pairs = [(cell, alone[cell["seed"]]) for cell in mine if cell["seed"] in alone]
+    adjusted = holm([_against_solo(pairs, task) for task in tasks]) if pairs else []
+    cells = []
+    for place, task in enumerate(tasks):
+        text = f"{np.mean([cell['accuracy'][task] for cell in mine]):.3f}"
+        if pairs and system != SOLO:
+            gain = 100 * np.mean([ours["accuracy"][task] - solo["accuracy"][task] for ours, solo in pairs])
+            text += f" ({gain:+.1f}, p {adjusted[place]:.2f})"
+            text = f"**{text}**" if gain < 0 and adjusted[place] < 0.05 else text
+        cells.append(text)
+    seconds = np.mean([cell["seconds"] for cell in mine])
+    return f"| {system} | {len(mine)} | {' | '.join(cells)} | {seconds:.0f} |"
 
 
 def _against_solo(pairs: list[tuple[dict[str, Any], dict[str, Any]]], task: str) -> float:
@@ -121,20 +189,26 @@ def _bits(cell: dict[str, Any], task: str) -> np.ndarray:
     return np.unpackbits(packed)[: cell["rows"][task]].astype(bool)
 
 
+def _balances() -> list[str]:
+    return sorted(kinds("balance"), key=lambda kind: kind != "equal")
+
+
 def main(folder: str, only: str = "") -> None:
-    """Run what is not there yet, seeds outermost; print the table."""
+    """Run what is not there yet: first the default balance beside solo on every seed, then the other balances."""
     cells = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     done = {(c["set"], c["seed"], c["system"]) for c in cells}
-    balances = sorted(kinds("balance"), key=lambda kind: kind != "equal")
-    todo = [(s, w, b) for s in SEEDS for b in balances for w in SETS if (w, s, b) not in done]
-    for seed, which, balance in [] if only == "table" else todo:
-        began = time.perf_counter()
-        for one in cell(Path(folder), which, balance, seed):
-            cells.append(one)
-            with RESULTS.open("a") as stream:
-                stream.write(json.dumps(one) + "\n")
-        print(which, seed, balance, f"{time.perf_counter() - began:.0f} s", flush=True)
-    summary(cells)
+    balances = _balances()
+    for wanted in [] if only == "table" else [[SOLVED, SOLO, balances[0]], balances[1:]]:
+        for seed in SEEDS:
+            for which in SETS:
+                todo = [system for system in wanted if (which, seed, system) not in done]
+                for one in systems(Path(folder), which, seed, todo) if todo else ():
+                    cells.append(one)
+                    with RESULTS.open("a") as stream:
+                        stream.write(json.dumps(one) + "\n")
+                    RESULTS.with_suffix(".md").write_text(summary(cells), encoding="utf-8")
+                    print(which, seed, one["system"], one["accuracy"], f"{one['seconds']} s", flush=True)
+    RESULTS.with_suffix(".md").write_text(summary(cells), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,80 +1,105 @@
 """Are shifts told apart, and is no shift called none? Made domains of known shift, 200 texts each, 50 target labels.
 
-Each draw makes two domains anew (`tests/helpers/made_shift.py`), draws 200 texts of each and 50 labels of the target,
-and asks kind `shift`. Its cost is the accuracy that the sources' head loses from 2,000 fresh source texts to 2,000
-fresh target texts. A draw is right where exactly the shifts that were made are found.
+Each draw makes domains anew (`tests/helpers/made_shift.py`: three sources, one target; each shift costs the sources'
+head 3 to 10 points of accuracy by itself), and asks kind `shift`. A draw is right where exactly the shifts that were
+made are found. Every tenth is asked without labels of the target too. Draws are added to `results/warnings.jsonl` as
+they end; the same command goes on where it stopped, and then writes `results/warnings.md`.
 
-    python benchmarks/warnings.py [draws] [first seed]
+    python benchmarks/warnings.py [draws] [case, such as concept or label+covariate; none: no shift]
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
-from made_shift import domains
+from made_shift import SHIFTS, WAYS, made
 
 from nlptl._contracts_diagnose import View
 from nlptl.diagnose.probe import as_task, parts
 from nlptl.diagnose.shift import Shift
 from nlptl.heads._solved import solve_head
 
-RESULTS = Path(__file__).parent / "results" / "warnings.json"
-CASES: tuple[tuple[str, ...], ...] = (
-    (), ("covariate",), ("label",), ("concept",),
-    ("covariate", "concept"), ("label", "concept"), ("covariate", "label"),
-)  # fmt: skip
-ROWS, LABELS, FRESH = 200, 50, 2000
-BANDS = ((-1.0, 0.03), (0.03, 0.05), (0.05, 0.07), (0.07, 0.10), (0.10, 1.0))
+RESULTS = Path(__file__).parent / "results"
+DONE = RESULTS / "warnings.jsonl"
+CASES = ("none", "covariate", "label", "concept", "covariate+concept", "label+concept", "covariate+label")
+ROWS, LABELS, DRAWS = 200, 50, 299
+BANDS = ((0.03, 0.05), (0.05, 0.07), (0.07, 0.10))
 
 
-def draw(shifts: tuple[str, ...], seed: int) -> dict[str, object]:
-    """One draw: what was found with labels and without, and what the shift cost."""
-    rng = np.random.default_rng(seed)
-    sources, target = domains(shifts, rng)
-    (x, y), (u, v) = sources.draw(ROWS, rng), target.draw(ROWS, rng)
-    shown = np.where(np.arange(ROWS) < LABELS, v, -1)
-    names = np.repeat(["sources", "target"], ROWS)
-    view = View(features=np.r_[x, u], labels=np.r_[y, shown], domain=names, target="target")
-    found = Shift(seed=seed).measure(view)
-    blind = Shift(seed=seed).measure(View(features=np.r_[x, u], labels=np.r_[y, shown * 0 - 1], domain=names,
-                                          target="target")) if seed % 10 == 0 else None  # fmt: skip
-    task, _ = as_task(y)
-    head = solve_head(task, {"": x}, y, parts(y, None, 5, 0))
-    here, there = (
-        float(((head.logits(a)[:, 0] > 0) == b).mean()) for a, b in (sources.draw(FRESH, rng), target.draw(FRESH, rng))
+def head_of(features: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The sources' head, as a function from vectors to answers."""
+    task, classes = as_task(labels)
+    solved = solve_head(task, {"": features}, classes, parts(classes, None, 5, 0))
+    return lambda vectors: (solved.logits(vectors)[:, 0] > 0).astype(int)
+
+
+def draw(case: str, seed: int) -> dict[str, Any]:
+    """One draw: what was made, what was found, and what was said without labels of the target."""
+    shifts = tuple(() if case == "none" else case.split("+"))
+    rng = np.random.default_rng([seed, CASES.index(case), 1])
+    (x, y), (u, v), about = made(shifts, rng, head_of, ROWS)
+    names = np.repeat(["sources", "target"], [len(y), ROWS])
+
+    def asked(labels: int) -> dict[str, Any]:
+        shown = np.where(np.arange(ROWS) < labels, v, -1)
+        view = View(features=np.r_[x, u], labels=np.r_[y, shown], domain=names, target="target")
+        return Shift(seed=seed, draws=DRAWS).measure(view)
+
+    found = asked(LABELS)
+    blind = asked(0)["unknown"]["concept"] if seed % 10 == 0 else None
+    return {"case": case, "seed": seed, **about, "found": found["found"], "p": found["p"], "blind": blind}
+
+
+def described(done: list[dict[str, Any]]) -> str:
+    """The tables of ``warnings.md``."""
+    lines = ["| made | draws | right | covariate found | label found | concept found | cost, mean |", "|" + "---|" * 7]
+    for case in CASES:
+        rows = [row for row in done if row["case"] == case]
+        if rows:
+            found = [np.mean([name in row["found"] for row in rows]) for name in SHIFTS]
+            cost = 100 * np.mean([row["cost"] for row in rows])
+            right = np.mean([set(row["found"]) == set(case.replace("none", "").split("+")) - {""} for row in rows])
+            lines.append(f"| {case} | {len(rows)} | {right:.1%} | " + " | ".join(f"{f:.1%}" for f in found)
+                         + f" | {cost:.1f} |")  # fmt: skip
+    lines += ["", "Concept shift found, by what it costs the sources' head by itself (draws):", "",
+              "| way | " + " | ".join(f"{low:.0%} to {high:.0%}" for low, high in BANDS) + " |",
+              "|" + "---|" * (1 + len(BANDS))]  # fmt: skip
+    for case in [case for case in CASES if "concept" in case]:
+        for way in WAYS:
+            cells = []
+            for low, high in BANDS:
+                rows = [row for row in done if row["case"] == case and row["way"] == way
+                        and low <= row["costs"]["concept"] < high]  # fmt: skip
+                share = f"{np.mean(['concept' in row['found'] for row in rows]):.0%} ({len(rows)})" if rows else "–"
+                cells.append(share)
+            lines.append(f"| {case}: {way} | " + " | ".join(cells) + " |")
+    blind = [row["blind"] for row in done if row["blind"]]
+    unknown = sum(said.startswith("cannot be known") for said in blind)
+    return "\n".join(
+        [*lines, "", f"Without labels of the target, concept shift 'cannot be known': {unknown} of {len(blind)}."]
     )
-    return {"seed": seed, "found": found["found"], "p": found["p"], "cost": here - there,
-            "blind": blind and blind["unknown"].get("concept", "")}  # fmt: skip
 
 
-def table(draws: int, first: int) -> list[dict[str, object]]:
-    """A row a case."""
-    rows: list[dict[str, object]] = []
-    for shifts in CASES:
-        done = [draw(shifts, seed) for seed in range(first, first + (draws if len(shifts) < 2 else draws // 2))]
-        right = np.array([sorted(each["found"]) == sorted(shifts) for each in done])
-        cost = np.array([each["cost"] for each in done])
-        bands = {f"{low * 100:.0f} to {high * 100:.0f}": [float(right[at].mean()), int(at.sum())]
-                 for low, high in BANDS if (at := (cost >= low) & (cost < high)).any()}  # fmt: skip
-        rows.append({
-            "made": " + ".join(shifts) or "none", "draws": len(done), "right": float(right.mean()),
-            "found": {name: float(np.mean([name in each["found"] for each in done]))
-                      for name in ("covariate", "label", "concept")},
-            "cost": [float(cost.mean()), *(float(q) for q in np.quantile(cost, [0.05, 0.95]))],
-            "right_by_cost": bands,
-            "blind_says_unknown": all(str(each["blind"]).startswith("cannot be known") for each in done if each["blind"]
-                                      is not None),
-        })  # fmt: skip
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
+def main(draws: int, cases: tuple[str, ...]) -> None:
+    """Do what is not done yet, seed by seed over all cases, then write the tables."""
+    done = [json.loads(line) for line in DONE.read_text().splitlines()] if DONE.exists() else []
+    finished = {(row["case"], row["seed"]) for row in done}
+    for seed in range(draws):
+        for case in cases:
+            if (case, seed) not in finished:
+                done.append(draw(case, seed))
+                with DONE.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(done[-1]) + "\n")
+    head = "# Shifts told apart\n\n`python benchmarks/warnings.py 200`\n\n"
+    (RESULTS / "warnings.md").write_text(head + described(done) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    count, start = (int(sys.argv[place]) if len(sys.argv) > place else default for place, default in ((1, 200), (2, 0)))
-    rows = table(count, start)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200, tuple(sys.argv[2:]) or CASES)

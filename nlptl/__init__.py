@@ -11,9 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nlptl import adapt, balance, data, diagnose, export, heads, tune
+    from nlptl import adapt, augment, balance, data, diagnose, export, heads, tune
+    from nlptl._fitting_run import Run
     from nlptl.errors import DataError, ModelError, NlptlError, RecipeError, RunError
-    from nlptl.fitting import Run, fit
+    from nlptl.fitting import fit
     from nlptl.recipe import Recipe
     from nlptl.saved import Model, load
 
@@ -30,6 +31,7 @@ __all__ = [
     "RunError",
     "__version__",
     "adapt",
+    "augment",
     "balance",
     "data",
     "diagnose",
@@ -46,7 +48,7 @@ _HOMES = {
     "recipe": ("Recipe",),
     "saved": ("Model", "load"),
 }
-_ROOMS = ("adapt", "balance", "data", "diagnose", "export", "heads", "tune")
+_ROOMS = ("adapt", "augment", "balance", "data", "diagnose", "export", "heads", "tune")
 
 
 def __getattr__(name: str) -> Any:

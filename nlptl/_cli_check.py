@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlptl.contracts import Quarantine, Source
+from nlptl.data._read import must_be_there
 from nlptl.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ def outline(recipe: Recipe) -> Iterator[str]:
         DataError: the data is absent, or lacks a column that the recipe names.
     """
     yield f"Recipe {recipe.name!r} is sound."
+    if recipe.before is not None:
+        yield f"  before: {recipe.before.name}, into runs/{recipe.before.name} unless it is there; taken: " + ", ".join(
+            recipe.encoder.take
+        )
     sources = recipe.data if isinstance(recipe.data, dict) else {"": recipe.data}
     for name, source in sources.items():
         yield f"  data{f'.{name}' if name else ''}: {_source(source, recipe)}"
@@ -31,6 +36,8 @@ def outline(recipe: Recipe) -> Iterator[str]:
     yield f"  encoder: {recipe.encoder.model}, {recipe.tune.kind}"
     if recipe.adapt:
         yield f"  adapt: {', '.join(way.kind for way in recipe.adapt)}"
+    if recipe.augment:
+        yield f"  augment: {', '.join(way.kind for way in recipe.augment)}"
     for task, head in recipe.heads.items():
         labels = ", ".join(head.labels) if head.labels else "labels as found"
         yield f"  heads.{task}: {head.kind}, from column {head.column or task!r}: {labels}"
@@ -63,7 +70,9 @@ def _need(columns: list[str], source: Source, recipe: Recipe, path: Path) -> Non
     wanted = {f"data.{role}": getattr(source, role) for role in ("text", "text_pair", "domain", "time", "id", "split")}
     one_source = not isinstance(recipe.data, dict)  # of several, each may have the labels of some tasks
     if one_source:
-        wanted |= {f"heads.{task}.column": head.column or task for task, head in recipe.heads.items()}
+        wanted |= {
+            f"heads.{task}.column": head.column or task for task, head in recipe.heads.items() if must_be_there(head)
+        }
     absent = [
         f"{column!r} ({place}){nearest(column, columns)}"
         for place, column in wanted.items()

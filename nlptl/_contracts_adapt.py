@@ -4,21 +4,68 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+import numpy.typing as npt
 from pydantic import Field
 
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.registry import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
+
+    from nlptl.encoder.backbone import Backbone
 
 
 class Adapt(Settings):
     """A way to close the gap between the domains that teach and those that are served."""
 
     kind: str
+
+
+class Guess(Protocol):
+    """Teaches an encoder to guess masked tokens of the target's unlabelled texts, in place, on all processes."""
+
+    def __call__(
+        self, head: nn.Module, *, rate: float, epochs: int, max_steps: int | None, lr: float
+    ) -> Sequence[float]:
+        """The mean loss of a guess at each step, in nats.
+
+        Args:
+            head: (tokens, width) vectors → (tokens, vocabulary) logits; it learns too.
+            rate: share of the tokens to be guessed.
+        """
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step before the heads are solved is handed.
+
+    Attributes:
+        backbone: the encoder; what is to learn in it requires gradients.
+        texts: how many unlabelled texts of the target there are.
+        guess: trains it on them.
+    """
+
+    backbone: Backbone
+    texts: int
+    guess: Guess
+
+
+class Before(Adapt):
+    """A way to adapt the encoder to the target's texts before the heads are solved."""
+
+    @property
+    def comes_first(self) -> bool:
+        """Whether the encoder learns before the heads are solved; if not, ``before`` only says what is to come."""
+        return True
+
+    def before(self, context: Context) -> str:
+        """Teach the encoder, in place; returns what was done, in words."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -29,12 +76,14 @@ class Answers:
         source: (rows, outputs) logits of rows that teach, each by the fold that had not seen it.
         labels: (rows,) their classes.
         target: (rows, outputs) logits of the target's unlabelled rows.
+        domains: (rows,) whose each row that teaches is, where no fold's head had seen its domain; else None.
     """
 
     task: Task
     source: Floats
     labels: Ints
     target: Floats
+    domains: npt.NDArray[Any] | None = None
 
 
 class Term(Adapt):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from nlptl._contracts_diagnose import View
+from nlptl._fitting_chain import after_before
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import UNLABELLED, Ints, Quarantine, Source, Task
 from nlptl.data._read import read
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -21,7 +23,7 @@ from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.leaks import Signatures, guard
 from nlptl.transfer.plan import Turn, plan
 
-READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers"}
+READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers", "mix": "layers"}
 """By ``encoder.pool``, what is looked at; ``auto`` would choose anew for every question."""
 
 
@@ -41,6 +43,7 @@ class Look:
         Raises:
             RecipeError: the first task has several labels a row, which these measures do not read.
         """
+        recipe = after_before(recipe)
         corpus = Corpus.of(read(recipe.data, recipe.heads, Quarantine()), recipe.heads)
         if corpus.tasks[next(iter(corpus.tasks))].head.multilabel:
             raise RecipeError("a diagnosis reads the first task, and its rows must have one label each; put such a one "
@@ -65,7 +68,7 @@ class Look:
         from accelerate import Accelerator
 
         device = Accelerator().device
-        backbone = Backbone.load(self.recipe.encoder, device=device)
+        backbone = load_backbone(self.recipe.encoder, device=device)
         return backbone.freeze(resolve_precision(self.recipe.encoder.precision, device))
 
     def vectors(self, rows: Ints, *readings: str) -> Vectors:
@@ -113,15 +116,13 @@ class Look:
         taken = first_of_each(np.zeros(len(rows), np.int64), np.array([most]), later, hashes)
         return np.asarray(rows[taken], dtype=np.int64)
 
-    def view(self, turn: Turn, target: str, *, most: int = 1000) -> View:
-        """Sources' labelled rows and the target's, whose labels show only where they teach."""
-        reading = READING[self.recipe.encoder.pool]
+    def rows(self, turn: Turn, target: str, *, most: int = 1000) -> View:
+        """Sources' labelled rows and the target's, whose labels show only where they teach; without vectors."""
         sources, own = self.sides(turn, target, most)
         rows = np.concatenate([sources, own])
         labels = self.corpus.encoded[self.task.name][rows].astype(np.int64)
         labels[~np.isin(rows, turn.teach)] = UNLABELLED
         return View(
-            features=self.vectors(rows, reading).of(rows, reading),
             labels=labels,
             domain=self.corpus.domains[rows],
             target=target,
@@ -129,3 +130,9 @@ class Look:
             groups=self.signatures.groups(rows, near=self.recipe.transfer.near),
             label_names=self.task.labels,
         )
+
+    def view(self, turn: Turn, target: str, *, most: int = 1000) -> View:
+        """``rows`` with their vectors."""
+        reading = READING[self.recipe.encoder.pool]
+        rows = np.concatenate(self.sides(turn, target, most))
+        return replace(self.rows(turn, target, most=most), features=self.vectors(rows, reading).of(rows, reading))

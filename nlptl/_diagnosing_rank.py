@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nlptl._diagnosing_look import READING, Look
+from nlptl._fitting_encoders import rank_encoders
 from nlptl.contracts import Floats, Task
-from nlptl.diagnose._source_scores import source_scores
+from nlptl.diagnose._source_scores import likeness, source_scores
 from nlptl.errors import DataError
 from nlptl.heads._solved import solve_head
 from nlptl.heads._weighted import solve_weighted
@@ -20,14 +21,17 @@ from nlptl.transfer.folds import folds
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("expected_accuracy", "expected_log_likelihood", "agreement", "score")
+COLUMNS = ("correlation", "confusion", "agreement", "score")
 
 
 class Ranking(Mapping[str, Any]):
     """By target: its candidate sources, the best first. Plain values, ready for JSON."""
 
-    def __init__(self, ranked: Mapping[str, list[dict[str, Any]]]) -> None:
-        self._ranked = dict(ranked)
+    def __init__(self, ranked: Mapping[str, list[dict[str, Any]]], names: Sequence[str] = ("source",)) -> None:
+        self._ranked, self._names = dict(ranked), tuple(names)
+
+    def _called(self, row: Mapping[str, Any]) -> str:
+        return " ".join(str(row[name]) for name in self._names)
 
     def __getitem__(self, target: str) -> list[dict[str, Any]]:
         return self._ranked[target]
@@ -39,16 +43,19 @@ class Ranking(Mapping[str, Any]):
         return len(self._ranked)
 
     def __repr__(self) -> str:
-        return "; ".join(f"{target} ← {', '.join(row['source'] for row in rows)}" for target, rows in self.items())
+        return "; ".join(f"{target} ← {', '.join(map(self._called, rows))}" for target, rows in self.items())
 
     def __rich__(self) -> Table:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("target", "source", *(name.replace("_", " ") for name in COLUMNS), box=None, pad_edge=False)
+        columns = [name for rows in self.values() for name in rows[0] if name not in self._names]
+        shown = list(dict.fromkeys(columns))
+        table = Table("target", *self._names, *(name.replace("_", " ") for name in shown), box=None, pad_edge=False)
         for target, rows in self.items():
             for row in rows:
-                table.add_row(Text(target), Text(row["source"]), *(f"{row[name]:.3f}" for name in COLUMNS))
+                names = (Text(str(row[name])) for name in self._names)  # names are data: no markup in them is read
+                table.add_row(Text(target), *names, *(f"{row[name]:.3f}" for name in shown))
         return table
 
 
@@ -76,18 +83,40 @@ def rank_sources(recipe: Recipe) -> Ranking:
             folds(labels=labels, domains=domains, groups=groups, target_labels=0, seed=recipe.seed),
         )  # fmt: skip
         masks = np.stack([domains == name for name in names])
-        answers = head_answers(look.task, solved, vectors.of(taught, reading), labels, masks, vectors.of(own, reading))
-        found = source_scores(answers, look.task.probabilities(solved.logits(vectors.of(own, reading))))
+        theirs, ours = vectors.of(taught, reading), vectors.of(own, reading)
+        weights, confusion = likeness(theirs, ours, masks)
+        teacher, *answers = head_answers(look.task, solved, theirs, labels, np.vstack([weights, masks]), ours)
+        found = source_scores(np.stack(answers), teacher, confusion)
         rows = [{"source": name} | {key: float(found[key][place]) for key in COLUMNS}
                 for place, name in enumerate(names)]  # fmt: skip
         ranked[target] = sorted(rows, key=lambda row: -float(row["score"]))
     return Ranking(ranked)
 
 
+def rank_candidates(recipe: Recipe, models: Sequence[str]) -> Ranking:
+    """Order encoders and earlier runs, at each of their readings, for what ``recipe`` teaches: by solved heads on rows
+    that teach, as ``encoder.among`` does. By turn: all targets together, or each where each has its turn.
+
+    Args:
+        models: encoders as ``encoder.model`` names them, and run folders, of which body and adapter are taken.
+    """
+    from accelerate import Accelerator
+
+    look, device = Look.at(recipe), Accelerator().device
+    ranked = {}
+    for turn in look.turns:
+        groups = look.signatures.groups(turn.teach, near=recipe.transfer.near)
+        ranked[turn.name] = rank_encoders(
+            look.recipe, look.corpus, turn, groups, models, device=device, each_layer=True
+        )
+    return Ranking(ranked, ("encoder", "reading"))
+
+
 def head_answers(
     task: Task, like: Any, taught: Floats, labels: npt.NDArray[Any], masks: npt.NDArray[Any], vectors: Floats
 ) -> Floats:
-    """(heads, rows, labels) probabilities on ``vectors`` of the heads that each of ``masks``' rows teach alone.
+    """(heads, rows, labels) probabilities on ``vectors`` of the heads that each row of ``masks``, (heads, taught rows)
+    weights, teaches.
 
     Args:
         like: a solved head of the same reading, whose prior's strength they take.

@@ -12,15 +12,18 @@ import torch
 from nlptl._contracts_adapt import Answers, Term
 from nlptl._fitting_corpus import Corpus
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
-from nlptl.adapt.importance import Importance, effective_rows
+from nlptl.adapt.importance import Importance, effective_rows, with_shares_kept
 from nlptl.adapt.label_shift import LabelShift
-from nlptl.contracts import UNLABELLED, Floats, Ints, Task
+from nlptl.adapt.tapt import Tapt
+from nlptl.contracts import UNLABELLED, Floats, Ints
+from nlptl.encoder.masked_head import masked_head
 from nlptl.errors import RecipeError
 from nlptl.heads._temperature import fit_temperature
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.train.adaptation import Adaptation, batch_rows
+from nlptl.train.guessing import Guessing
 from nlptl.transfer.plan import Turn
 
 
@@ -46,26 +49,35 @@ def target_rows(corpus: Corpus, turn: Turn, *, kind: str) -> Ints:
 
 
 def adaptation(
-    recipe: Recipe,
-    corpus: Corpus,
+    setting: Setting,
     turn: Turn,
     network: Network,
     taught: Examples,
     examples: Callable[[Ints], Examples],
+    *,
+    seed: int,
 ) -> Adaptation | None:
     """The terms that the recipe names, upon ``network``; None where it names none.
 
     Args:
         taught: the rows that teach.
         examples: makes rows of the corpus into rows for the loop; the labels that it finds are taken away.
+        seed: of the masks.
     """
-    terms = terms_of(recipe)
-    if not terms:
+    terms = terms_of(setting.recipe)
+    guesses = [way for way in setting.recipe.adapt if isinstance(way, Tapt) and way.joins]
+    if not terms and not guesses:
         return None
-    target = without_labels(examples(target_rows(corpus, turn, kind=f"adapt: {terms[0].kind}")))
-    settings = recipe.train
+    target = without_labels(examples(target_rows(setting.corpus, turn, kind=f"adapt: {[*terms, *guesses][0].kind}")))
+    settings, guessing = setting.recipe.train, None
     rows = settings.batch_rows or batch_rows(taught.lengths, target.lengths, settings.batch_tokens)
-    return Adaptation(network, terms, taught, target, rows=rows)
+    if guesses:
+        assert target.tokens is not None, "a body learns"
+        head = masked_head(network.backbone)
+        guessing = Guessing(
+            network.backbone, head, target.tokens, rate=guesses[0].mask, seed=seed, weight=guesses[0].weight
+        )
+    return Adaptation(network, terms, taught, target, rows=rows, guessing=guessing)
 
 
 def without_labels(examples: Examples) -> Examples:
@@ -89,7 +101,16 @@ def row_weights(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[s
     target = setting.vectors.of(target_rows(setting.corpus, turn, kind=f"adapt: {ways[0].kind}"), "last")
     weights = ways[0].weights(setting.vectors.of(turn.teach, "last"), target, groups, seed=seed)
     found = {name: spread(weights, turn.teach, rows) for name, rows in teaching(setting.corpus, turn).items()}
-    return {name: of_task / of_task.mean() for name, of_task in found.items()}
+    if not ways[0].keep_shares:
+        return {name: of_task / of_task.mean() for name, of_task in found.items()}
+    return {name: _kept(setting.corpus, name, of_task, turn) for name, of_task in found.items()}
+
+
+def _kept(corpus: Corpus, name: str, weights: Floats, turn: Turn) -> Floats:
+    """Weights of a task's teaching rows with the shares of its labels kept; of several labels a row, as they are."""
+    if corpus.tasks[name].head.multilabel:
+        return np.asarray(weights / weights.mean())
+    return with_shares_kept(weights, corpus.encoded[name][teaching(corpus, turn)[name]])
 
 
 def spread(weights: Floats, taught: Ints, rows: Ints) -> Floats:
@@ -108,7 +129,8 @@ def corrected(
     """
     corpus = setting.corpus
     weighs = any(isinstance(way, Importance) for way in setting.recipe.adapt)
-    notes = {name: _effective(solved, name) if weighs else "" for name in corpus.tasks}
+    effective = {name: _effective(solved, name) if weighs else "" for name in corpus.tasks}
+    notes = {name: "; ".join(filter(None, [setting.said, said])) for name, said in effective.items()}
     ways = [way for way in setting.recipe.adapt if isinstance(way, LabelShift)]
     if not ways:
         return model, notes
@@ -120,7 +142,7 @@ def corrected(
     target = _logits(setting, solved.model, target_rows(corpus, turn, kind=f"adapt: {ways[0].kind}"))
     heads = {}
     for name, head in model.network.task_heads.items():
-        answers = _answers(corpus.tasks[name], solved, name, corpus.encoded[name], teaching(corpus, turn)[name], target)
+        answers = _answers(corpus, solved, name, teaching(corpus, turn)[name], target)
         temperature = None
         rows = corpus.labelled(name, held_back)
         if model is not solved.model and len(rows):
@@ -138,11 +160,13 @@ def _effective(solved: SolvedTurn, task: str) -> str:
     return "" if weights is None else f"importance: {effective_rows(weights):.0f} effective rows of {len(weights)}"
 
 
-def _answers(
-    task: Task, solved: SolvedTurn, name: str, encoded: Ints, rows: Ints, target: dict[str, Floats]
-) -> Answers:
-    held = np.unique(np.concatenate([held for _, held in solved.folds[name]]))
-    return Answers(task, solved.heads[name].out_of_fold[held], encoded[rows][held], target[name])
+def _answers(corpus: Corpus, solved: SolvedTurn, name: str, rows: Ints, target: dict[str, Floats]) -> Answers:
+    """Of the rows that teach the task, those that some fold held."""
+    folds, domains = solved.folds[name], corpus.domains[rows].astype(str)
+    held = np.unique(np.concatenate([held for _, held in folds]))
+    apart = len(set(domains[held])) > 1 and not any(np.isin(domains[h], domains[taught]).any() for taught, h in folds)
+    out_of_fold, labels = solved.heads[name].out_of_fold[held], corpus.encoded[name][rows][held]
+    return Answers(corpus.tasks[name], out_of_fold, labels, target[name], domains[held] if apart else None)
 
 
 def _logits(setting: Setting, model: Model, rows: Ints) -> dict[str, Floats]:

@@ -16,9 +16,10 @@ from accelerate import Accelerator
 from nlptl._fitting_folder import file_name
 from nlptl._fitting_setting import Setting, SolvedTurn
 from nlptl._saved_bank import own_heads
+from nlptl._saved_taken import load_backbone
 from nlptl.contracts import Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.errors import RunError
+from nlptl.heads._solved import LinearWeights
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
 from nlptl.recipe import Recipe, Train
@@ -46,7 +47,7 @@ def trained_apart(
     """
     tune = setting.recipe.tune
     assert isinstance(tune, Lora)
-    backbone = Backbone.load(setting.recipe.encoder, device=setting.accelerator.device).freeze(setting.precision)
+    backbone = load_backbone(setting.recipe.encoder, device=setting.accelerator.device).freeze(setting.precision)
     if not setting.recipe.train.dropout:
         backbone.switch_off_dropout()
     network = Network(
@@ -84,7 +85,11 @@ class Lanes:
 
 
 def train_bank(
-    lanes: Lanes, network: Network, rows_of: Mapping[str, Ints], examples: Callable[[Ints], Examples]
+    lanes: Lanes,
+    network: Network,
+    rows_of: Mapping[str, Ints],
+    examples: Callable[[Ints], Examples],
+    starts: Mapping[str, Mapping[str, LinearWeights]] | None = None,
 ) -> Shelf:
     """Train an adapter for each domain, ``lanes.tune.together`` at a time, and serve them from a shelf.
 
@@ -95,15 +100,18 @@ def train_bank(
         network: the encoder, not adapted, with the heads that all domains start from; it is given the bank.
         rows_of: by domain, the rows that teach it.
         examples: rows → what the loop reads.
+        starts: by domain and task, the head that it starts from, where that is not the network's.
     """
     bank = lanes.tune.stack(network.backbone)
     own_heads(network, bank)
     network.to(lanes.accelerator.device)
-    base, folder = network.backbone.located.name, lanes.folder
+    base, folder = network.backbone.base_name, lanes.folder
     finished = _finished(lanes)
     for wave in _waves([domain for domain in rows_of if domain not in finished], lanes.tune.together):
         for slot, domain in enumerate(wave, start=1):
             bank.draw(slot, torch.Generator().manual_seed(_seed(lanes.seed, domain)))
+            for task, start in ({} if starts is None else starts[domain]).items():
+                bank.start_head(slot, task, torch.from_numpy(start.weights.T), torch.from_numpy(start.bias))
         rows = np.concatenate([rows_of[domain] for domain in wave])
         slots = np.repeat(np.arange(1, len(wave) + 1), [len(rows_of[domain]) for domain in wave])
         order = np.argsort(rows, kind="stable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -66,12 +66,14 @@ def validation_losses(setting: Setting, rows: Ints, model: Model) -> Losses:
     corpus = setting.corpus
     pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
     answers = model.probabilities(list(corpus.texts[rows]), pairs)
-    return np.concatenate([_of_task(task, answers, corpus.encoded[name][rows]) for name, task in corpus.tasks.items()])
+    of_tasks = [losses_of_rows(task, answers[name], corpus.encoded[name][rows]) for name, task in corpus.tasks.items()]
+    return np.concatenate(of_tasks)
 
 
-def _of_task(task: Task, answers: Mapping[str, Floats], encoded: npt.NDArray[Any]) -> Losses:
+def losses_of_rows(task: Task, answers: Floats, encoded: npt.NDArray[Any]) -> Losses:
+    """(rows, labels) probabilities → the loss of each labelled row, in nats."""
     labelled = task.labelled(encoded)
-    shares, labels = np.clip(answers[task.name][labelled], 1e-12, 1 - 1e-12), encoded[labelled]
+    shares, labels = np.clip(answers[labelled], 1e-12, 1 - 1e-12), encoded[labelled]
     if task.head.multilabel:
         return np.asarray(-np.where(labels == 1, np.log(shares), np.log(1 - shares)).sum(axis=1))
     return np.asarray(-np.log(shares[np.arange(len(labels)), labels]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from nlptl.heads._reading import parts
 
 @dataclass(frozen=True)
 class Corpus:
-    """All rows that were read; arrays are indexed by row number of ``dataset``."""
+    """All rows that were read, in the order of ``dataset``, and the views that were made of them after those."""
 
     dataset: Dataset
     tasks: Mapping[str, Task]
@@ -27,6 +27,8 @@ class Corpus:
     domains: npt.NDArray[np.object_]
     encoded: Mapping[str, npt.NDArray[Any]]
     """By task, what ``Task.encode`` gives."""
+    origins: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Of the rows beyond those of ``dataset``, which are views made by ``augment``: the rows that they are views of."""
 
     @classmethod
     def of(cls, dataset: Dataset, heads: Mapping[str, Head]) -> Corpus:
@@ -41,6 +43,10 @@ class Corpus:
             column("text_pair") if "text_pair" in dataset.column_names else None, column("domain"),
             {name: task.encode(dataset[:][name]) for name, task in tasks.items()},
         )  # fmt: skip
+
+    def views_of(self, rows: Ints) -> Ints:
+        """The rows that are views of any of ``rows``, ascending."""
+        return len(self.ids) - len(self.origins) + np.flatnonzero(np.isin(self.origins, rows))
 
     def labelled(self, task: str, rows: Ints) -> Ints:
         """Those of ``rows`` that have a label for ``task``."""

@@ -6,18 +6,20 @@ target's own labels, fold by fold. The scored rows have no part in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from nlptl._fitting_corpus import Corpus, Vectors
-from nlptl._fitting_rungs import RUNGS, Situation, Table, climb, right
+from nlptl._fitting_rungs import RUNGS, Situation, Table, climb, right, solve_each
 from nlptl.contracts import Floats, Ints
 from nlptl.encoder.lexical import Lexical
 from nlptl.errors import DataError
+from nlptl.evaluate._scores import correct
 from nlptl.heads._solved import LinearWeights, Solved
 from nlptl.heads._temperature import fit_temperature
 from nlptl.recipe import Transfer
@@ -44,6 +46,21 @@ class Climbed:
     right: Mapping[str, npt.NDArray[np.bool_]]
 
 
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """A rehearsing domain for a rung that is trained: rows of the corpus that teach, the domain's own that it shows,
+    those to answer, and the solved head to start from."""
+
+    teach: Ints
+    shown: Ints
+    scored: Ints
+    start: LinearWeights
+
+
+Trains: TypeAlias = Callable[[Mapping[str, Lane]], Mapping[str, Floats]]
+"""By domain that rehearses: lane → (scored rows, labels) probabilities; a domain that nothing teaches is left out."""
+
+
 def climb_turn(
     corpus: Corpus,
     vectors: Vectors,
@@ -55,11 +72,14 @@ def climb_turn(
     lexical: Lexical | None,
     *,
     seed: int,
+    trained: tuple[str, Trains] | None = None,
 ) -> dict[str, Climbed]:
     """Every rung of ``task`` for every target of ``turn``.
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
+        trained: a rung that is trained, by name, and what rehearses it: once for each source domain, and not fold by
+            fold of the target's own labels, on which it counts as the first rung. Its answers are the turn's.
         like: the turn's head, for reading, precisions and calibration; ``lexical`` the words beside it.
     """
     cast = _Cast.of(corpus, vectors, turn, groups, task, like, lexical)
@@ -69,6 +89,7 @@ def climb_turn(
     situations = [*rehearsals, *(each for target in turn.targets for each in own[target]), *real.values()]
     heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
 
+    rehearsed = None if trained is None else cast.rehearsed(like, rehearsals, trained[1])
     climbed = {}
     for target, situation in real.items():
         rungs = heads[id(situation)]
@@ -81,6 +102,11 @@ def climb_turn(
             },
             right={name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs},
         )
+        if trained is not None and rehearsed is not None:
+            alone = _evidence(cast.table, RUNGS[0], own[target], [heads[id(each)] for each in own[target]])
+            climbed[target] = replace(
+                climbed[target], right={**climbed[target].right, trained[0]: np.concatenate([rehearsed, alone])}
+            )
     return climbed
 
 
@@ -97,6 +123,7 @@ class _Cast:
     """The rows of a turn and who they belong to; arrays are by position in the table."""
 
     table: Table
+    rows: Ints
     ids: npt.NDArray[np.object_]
     domains: npt.NDArray[np.object_]
     teaches: npt.NDArray[np.bool_]
@@ -132,7 +159,7 @@ class _Cast:
             temperature=fit_temperature(corpus.tasks[task], like.out_of_fold, corpus.encoded[task][taught]),
         )
         return cls(
-            table, corpus.ids[rows], corpus.domains[rows], teaches, np.isin(rows, turn.unlabelled),
+            table, rows, corpus.ids[rows], corpus.domains[rows], teaches, np.isin(rows, turn.unlabelled),
             np.isin(rows, scored), turn,
         )  # fmt: skip
 
@@ -164,6 +191,29 @@ class _Cast:
                 lends = np.setdiff1d(np.r_[rest, shown], scored) if parts > 1 else scored[:0]
                 if len(scored) and len(teach):
                     yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
+
+    def rehearsed(self, like: Solved, rehearsals: Sequence[Situation], trains: Trains) -> npt.NDArray[np.bool_] | None:
+        """(rows of all rehearsals,) bool: which a trained rung answers rightly; None where it cannot be rehearsed.
+
+        A domain's parts are rehearsed together: none of them teaches, nor a copy of it.
+        """
+        parts: dict[str, list[Situation]] = {}
+        for each in rehearsals:
+            parts.setdefault(str(self.domains[each.scored[0]]), []).append(each)
+        teach = {name: reduce(np.intersect1d, [each.teach for each in of]) for name, of in parts.items()}
+        shown = {name: reduce(np.intersect1d, [each.shown for each in of]) for name, of in parts.items()}
+        starts = solve_each(self.table, like, [np.r_[teach[name], shown[name]] for name in parts])
+        scored = {name: np.concatenate([each.scored for each in of]) for name, of in parts.items()}
+        found = trains({
+            name: Lane(self.rows[teach[name]], self.rows[shown[name]], self.rows[scored[name]], start)
+            for name, start in zip(parts, starts, strict=True)
+        })  # fmt: skip
+        if found.keys() != parts.keys() or not parts:
+            return None
+        answered = np.zeros(len(self.rows), dtype=bool)
+        for name, places in scored.items():
+            answered[places] = correct(found[name], self.table.encoded[places])
+        return np.concatenate([answered[each.scored] for each in rehearsals])
 
     def _shows(self, transfer: Transfer, rows: Ints, order: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Which of a source's ``rows`` it shows, as many as a target does; at most half of them."""

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ STACK = ("nlptl", "torch", "transformers", "peft", "accelerate", "datasets", "ev
 
 _OURS = (
     "recipe.yaml", "lock.json", "metrics.jsonl", "results.json", "report.html", "rejected.jsonl", "predictions.parquet",
-    "checkpoints", "model",
+    "answers.parquet", "checkpoints", "model",
 )  # fmt: skip
 
 
@@ -85,7 +85,16 @@ class RunFolder:
             partial.replace(self.path / name)
 
 
-def lock(recipe: Recipe, *, data: str, encoder: str, device: str, precision: str, processes: int) -> dict[str, Any]:
+def lock(
+    recipe: Recipe,
+    *,
+    data: str,
+    encoder: str,
+    device: str,
+    precision: str,
+    processes: int,
+    parents: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """What it takes to run again to the same numbers: versions, hashes of data and encoder, device, command."""
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in STACK},
@@ -98,7 +107,8 @@ def lock(recipe: Recipe, *, data: str, encoder: str, device: str, precision: str
         "processes": processes,
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "precision": precision,
-        "parents": [],
+        "recipe": recipe.name,
+        "parents": list(parents),
     }
 
 

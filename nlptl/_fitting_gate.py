@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from nlptl._fitting_evidence import Climbed, climb_turn
+from nlptl._fitting_gate_lora import TRAINED, train_rehearsals, trained_rung
 from nlptl._fitting_rungs import RUNGS
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome
@@ -21,6 +23,9 @@ from nlptl.model import Network, TaskHead
 from nlptl.progress import bar
 from nlptl.saved import Model
 from nlptl.transfer.plan import Turn
+
+EVERY = (*RUNGS, *TRAINED)
+"""All rungs, cheap to dear."""
 
 Outcomes: TypeAlias = dict[tuple[int, str], Outcome]
 Rungs: TypeAlias = Mapping[str, Mapping[str, Climbed]]
@@ -55,20 +60,35 @@ def settle(
 def _climb(setting: Setting, seed: int, turn: Turn, groups: Ints, outcomes: Outcomes) -> Rungs:
     outcome = outcomes[seed, turn.name]
     [model] = outcome.models.values()
+    rung = trained_rung(setting.recipe)
     with bar(f"rehearse {turn.name}") as progress:
         climbed = {}
         for done, (task, like) in enumerate(outcome.solved.items(), start=1):
-            climbed[task] = climb_turn(
+            trains = partial(train_rehearsals, setting, turn, task, seed)
+            found = climb_turn(
                 setting.corpus, setting.vectors, setting.recipe.transfer, turn, groups, task, like,
                 None if model.words is None else model.words.lexical, seed=seed,
+                trained=None if rung is None else (rung, trains),
             )  # fmt: skip
+            climbed[task] = found if rung is None else _answered(found, rung, outcome.scored, task)
             progress(done, len(outcome.solved))
     return climbed
 
 
+def _answered(climbed: Mapping[str, Climbed], rung: str, scored: Iterable[Scored], task: str) -> dict[str, Climbed]:
+    """With the answers of the turn's trained model as those of ``rung``, for targets that have evidence of it."""
+    [part] = [part for part in scored if part.task == task]
+    return {
+        target: replace(each, answers={**each.answers, rung: part.probabilities[MODEL][part.domains == target]})
+        if rung in each.right
+        else each
+        for target, each in climbed.items()
+    }
+
+
 def _verdicts(turns: Iterable[Rungs], task: str) -> dict[str, Verdict]:
     """By target; a target has one turn."""
-    return choose(RUNGS, {target: each.right for rungs in turns for target, each in rungs[task].items()})
+    return choose(EVERY, {target: each.right for rungs in turns for target, each in rungs[task].items()})
 
 
 def _settled(
@@ -77,8 +97,12 @@ def _settled(
     [turned] = outcome.models.values()
     models = {}
     for target in next(iter(climbed.values())):
-        heads = {task: of[target].heads[verdicts[task][target].shipped] for task, of in climbed.items()}
-        models[target] = _model(setting, turned, heads)
+        shipped = {task: verdicts[task][target].shipped for task in climbed}
+        if set(shipped.values()) & set(TRAINED):  # of one task, as the rules see to
+            models[target] = turned
+        else:
+            heads = {task: of[target].heads[shipped[task]] for task, of in climbed.items()}
+            models[target] = _model(setting, turned, heads)
     scored = tuple(_rescored(part, climbed[part.task], verdicts[part.task]) for part in outcome.scored)
     return replace(outcome, models=models, scored=scored)
 
@@ -92,7 +116,7 @@ def _model(setting: Setting, turned: Model, heads: Mapping[str, LinearWeights]) 
 
 def _rescored(part: Scored, climbed: Mapping[str, Climbed], verdicts: Mapping[str, Verdict]) -> Scored:
     """The scored rows with the shipped rung's answers as the model's, and those of every rung that all targets have."""
-    everywhere = [name for name in RUNGS if all(name in each.answers for each in climbed.values())]
+    everywhere = [name for name in EVERY if all(name in each.answers for each in climbed.values())]
     answers = {name: np.empty_like(part.probabilities[MODEL]) for name in (MODEL, *everywhere)}
     shipped = part.shipped.copy()
     for target, each in climbed.items():

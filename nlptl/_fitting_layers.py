@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
 from nlptl.contracts import Task
 from nlptl.heads._reading import every_layer
-from nlptl.heads._solved import solve_head
+from nlptl.heads._solved import fold_loss
 from nlptl.transfer.plan import Turn
 
 CLOSE = 1.05
@@ -31,16 +31,17 @@ def with_layers(setting: Setting, turn: Turn, solved: SolvedTurn) -> tuple[Setti
 
 def layer_losses(setting: Setting, turn: Turn, solved: SolvedTurn) -> tuple[float, ...]:
     """By layer, from the embeddings' output up: the cross-validated loss of its solved head, as a share of the labels'
-    entropy, the mean over tasks."""
+    entropy, the mean over tasks. All layers are solved at the prior precision that the turn's own head chose, which is
+    one for vectors of unit length: a search on each layer would take longer than the layers spared from training."""
     shares = []
     for name, rows in teaching(setting.corpus, turn).items():
         if name not in solved.heads:
             continue
         task, encoded = setting.corpus.tasks[name], setting.corpus.encoded[name][rows]
-        entropy = _entropy(task, task.targets(encoded))
+        entropy, precision = _entropy(task, task.targets(encoded)), solved.heads[name].precision[0]
         shares.append(
             [
-                solve_head(task, {layer: setting.vectors.of(rows, layer)}, encoded, solved.folds[name]).loss / entropy
+                fold_loss(task, setting.vectors.of(rows, layer), encoded, solved.folds[name], precision) / entropy
                 for layer in every_layer(setting.backbone.depth)
             ]
         )

@@ -79,7 +79,7 @@ def climb(table: Table, like: Solved, situations: Sequence[Situation], *, seed: 
         seed: of the folds by which a head of the target's labels alone chooses its precision.
     """
     together = [np.r_[situation.teach, situation.shown] for situation in situations]
-    climbed = [{"solved": head} for head in _solve_each(table, like, together)]
+    climbed = [{"solved": head} for head in solve_each(table, like, together)]
     showing = [place for place, situation in enumerate(situations) if len(situation.shown)]
     for place, head in zip(showing, _per_domain(table, like, [situations[p] for p in showing]), strict=True):
         alone = _target_only(table, like, situations[place].shown, seed)
@@ -97,7 +97,7 @@ def right(table: Table, head: LinearWeights, situation: Situation) -> npt.NDArra
     return correct(shares, table.encoded[situation.scored])
 
 
-def _solve_each(table: Table, like: Solved, taught: Sequence[Ints]) -> list[LinearWeights]:
+def solve_each(table: Table, like: Solved, taught: Sequence[Ints]) -> list[LinearWeights]:
     """One head for each group of teaching rows; equal groups are solved once."""
     masks = np.zeros((len(taught), len(table.vectors)))
     for mask, rows in zip(masks, taught, strict=True):
@@ -141,7 +141,7 @@ def _per_domain(table: Table, like: Solved, situations: Sequence[Situation]) -> 
     domains may differ is estimated over all situations together."""
     if not situations:
         return []
-    without = _solve_each(table, like, [situation.teach for situation in situations])
+    without = solve_each(table, like, [situation.teach for situation in situations])
     shown = np.concatenate([situation.shown for situation in situations])
     ends = np.cumsum([len(situation.shown) for situation in situations])
     scaling = Scaling.of(table.vectors)

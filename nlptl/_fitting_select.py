@@ -28,7 +28,7 @@ def validation_rows(
     if setting.recipe.train.select != "importance":
         return held_out
     vectors, target = setting.vectors, target_rows(setting.corpus, turn, kind="train.select importance")
-    weights = Importance(exponent=1.0).weights(
+    weights = Importance(exponent=1.0, effective=0.0).weights(
         vectors.of(held_back, "last"), vectors.of(target, "last"), np.arange(len(held_back)), seed=seed
     )
     return replace(held_out, weights=dict.fromkeys(setting.corpus.tasks, weights))

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from accelerate import Accelerator
+from torch import Tensor
 
 from nlptl._fitting_clock import Clock
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_cost import Account
 from nlptl._fitting_folder import RunFolder
 from nlptl._fitting_weigh import Weighed
 from nlptl.contracts import Floats, Ints
 from nlptl.encoder.backbone import Backbone
 from nlptl.heads._evidence import ClosedForm
-from nlptl.heads._solved import Folds, Solved
+from nlptl.heads._solved import Folds, LinearWeights, Solved
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.plan import Turn
@@ -34,6 +37,12 @@ class Setting:
     fingerprint: str
     resume: bool
     clock: Clock
+    account: Account = field(default_factory=Account)
+    earlier_heads: Mapping[str, LinearWeights] = field(default_factory=dict)
+    """By task, the heads of the run that this one goes on from, where they are taken."""
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+    """Weights of the encoder's body that learned before the heads are solved, by name; ``said`` what they learned."""
+    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ class SolvedTurn:
     closed: Mapping[str, ClosedForm] = field(default_factory=dict)
     weighed: Mapping[str, Weighed] = field(default_factory=dict)
     """By task, how the sources were weighed; empty where all weigh the same."""
+    ways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By task, the way that was taken through domains in between; empty where none was asked for."""
 
 
 def teaching(corpus: Corpus, turn: Turn) -> dict[str, Ints]:

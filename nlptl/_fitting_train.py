@@ -11,12 +11,14 @@ import torch
 
 from nlptl._fitting_adapt import adaptation, spread, terms_of
 from nlptl._fitting_bank import apart, trained_apart
+from nlptl._fitting_before import learning_body
 from nlptl._fitting_folder import file_name
+from nlptl._fitting_reuse import with_reuse
 from nlptl._fitting_select import judge, validation_rows
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
+from nlptl._fitting_tasks import per_task, shelf_of, task_network
 from nlptl._model_objective import Objective, balanced_weights
 from nlptl.contracts import Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.progress import bar
@@ -24,6 +26,8 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.train.loop import train
 from nlptl.transfer.plan import Turn
+from nlptl.tune._mixout import mixing_out
+from nlptl.tune.lora import Lora
 
 
 def trains(recipe: Recipe) -> bool:
@@ -49,8 +53,9 @@ def train_model(
     network.objective = _objective(setting, turn)
     examples = partial(_examples, setting, turn, solved, network)
     taught = examples(turn.teach)
-    adapting = adaptation(setting.recipe, setting.corpus, turn, network, taught, examples)
-    with bar(f"train {turn.name}") as progress:
+    adapting = adaptation(setting, turn, network, taught, examples, seed=seed)
+    mixing = mixing_out(network.backbone.body, network.backbone.rates, setting.recipe.train.mixout)
+    with bar(f"train {turn.name}") as progress, mixing:
         logged = train(
             network,
             taught,
@@ -66,10 +71,11 @@ def train_model(
             progress=progress,
             balance=setting.recipe.balance,
             adaptation=adapting,
+            augment=setting.recipe.augment,
         )
     if history is not None:
         history += logged
-    return Model(network, solved.model.words, solved.model.columns)
+    return Model(network, solved.model.words, solved.model.columns, shelf_of(network))
 
 
 def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
@@ -77,8 +83,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     backbone, tune = setting.backbone, setting.recipe.tune
     torch.manual_seed(seed)
     if tune.learns:
-        backbone = tune.apply(Backbone.load(setting.recipe.encoder, device=setting.accelerator.device))
-        backbone.freeze(setting.precision)
+        backbone = learning_body(setting, setting.precision)
         if not setting.recipe.train.dropout:
             backbone.switch_off_dropout()
     heads = {}
@@ -94,6 +99,8 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
         else:
             head = TaskHead.fresh(task, s.reading, backbone.width)
         heads[name] = head.mixing(backbone.depth) if mixes else head
+    if isinstance(tune, Lora) and per_task(setting.recipe):
+        return task_network(backbone, heads, tune, seed).to(setting.accelerator.device)
     return Network(backbone, heads).to(setting.accelerator.device)
 
 
@@ -135,6 +142,7 @@ def _examples(setting: Setting, turn: Turn, solved: SolvedTurn, network: Network
     if setting.recipe.tune.learns:
         pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
         tokens = tokenize(network.backbone, list(corpus.texts[rows]), pairs)
+        tokens = with_reuse(setting, turn.name, network, tokens)
     return Examples(
         ids=list(corpus.ids[rows]),
         tasks=corpus.tasks,

@@ -11,15 +11,21 @@ import numpy as np
 
 from nlptl._fitting_adapt import corrected, row_weights
 from nlptl._fitting_answers import answer, chosen_rows, scored_rows
+from nlptl._fitting_augment import Learned, augmented
+from nlptl._fitting_before import before_solving
 from nlptl._fitting_beside import SOLO, solo_models
 from nlptl._fitting_calibration import calibrations, decisions, with_calibrations
 from nlptl._fitting_climb import climb
+from nlptl._fitting_contrast import contrast, train_any
+from nlptl._fitting_cost import SCRATCH
+from nlptl._fitting_distant import reach
 from nlptl._fitting_domains import per_domain
-from nlptl._fitting_heads import names_prior, plain_cosines, solve_closed_form
+from nlptl._fitting_heads import plain_cosines, prior_mean, solve_closed_form
 from nlptl._fitting_layers import with_layers
+from nlptl._fitting_scratch import scratch_model
 from nlptl._fitting_select import chosen_by
 from nlptl._fitting_setting import Setting, SolvedTurn, teaching
-from nlptl._fitting_train import split_off, train_model, trains
+from nlptl._fitting_train import split_off, trains
 from nlptl._fitting_weigh import Weighed, weigh_sources
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Ints, Source
@@ -33,6 +39,7 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
+from nlptl.tune.contrastive import Contrastive
 
 SOLVED = "solved"
 """The rung of solved heads on the frozen encoder; where more was trained, it answers too, to be compared with."""
@@ -63,13 +70,16 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         groups: (teaching rows,) near-duplicate groups, which no fold divides.
     """
     own, held_back = split_off(setting.recipe, turn, seed)
+    plain = setting
     with setting.clock("train"):
+        setting = before_solving(setting, own, seed=seed)
         kept = groups[np.isin(turn.teach, own.teach)]
-        solved = solve_turn(setting, own, kept, seed=seed)
-        setting, by_layer = with_layers(setting, own, solved)
-        trained = partial(train_model, seed=seed)
-        history: list[dict[str, Any]] = []
-        setting, model, climbed = climb(setting, own, held_back, solved, partial(trained, history=history))
+        learn = partial(_learn, held_back=held_back, seed=seed)
+        learned, augmentation = augmented(learn, setting, own, kept, held_back)
+        setting, own, kept, solved, model = (
+            learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
+        )  # fmt: skip
+        trained = partial(train_any, seed=seed)
         model, notes = corrected(setting, own, held_back, solved, model)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
@@ -81,11 +91,16 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     if setting.recipe.evaluate.solo and len(setting.corpus.tasks) > 1 and trains(setting.recipe):
         with setting.clock(SOLO):
             alone = solo_models(setting, own, held_back, solved, trained)
+    scratch: Model | None = None
+    if setting.recipe.evaluate.scratch:
+        with setting.clock(SCRATCH):
+            scratch = scratch_model(setting, own, held_back, solved, trained, seed=seed)
     with setting.clock("evaluate"):
         answers = answer(setting, turn, model)
         below = {} if model is solved.model else answer(setting, turn, solved.model)
         solo = {name: answer(setting, turn, one)[name] for name, one in alone.items()}
-        baselines = _baselines(setting, turn, groups, seed) if setting.folder.main else {}
+        from_scratch = {} if scratch is None else answer(setting, turn, scratch)
+        baselines = _baselines(plain, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
         scored_rows(
             setting.corpus,
@@ -94,7 +109,8 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
             {"model": answers[name]}
             | baselines[name]
             | ({SOLVED: below[name]} if below else {})
-            | ({SOLO: solo[name]} if solo else {}),
+            | ({SOLO: solo[name]} if solo else {})
+            | ({SCRATCH: from_scratch[name]} if from_scratch else {}),
             seed,
             _rung(setting.recipe, name),
             domain_heads.get(name),
@@ -106,13 +122,30 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         name: spreads.get(name, {}) | ({"adapt": note} if note else {}) | _how_weighed(solved, name) | by
         for name, note in notes.items()
     }
-    on_the_way: dict[str, Any] = {"climbed": climbed} if climbed else {}
+    for name in setting.earlier_heads:
+        beside[name] = beside.get(name, {}) | {"scale of prior": solved.heads[name].prior_scale}
+    on_the_way: dict[str, Any] = {"climbed": learned.climbed} if learned.climbed else {}
+    on_the_way |= {"augmented": augmentation} if augmentation else {}
+    by_layer = learned.by_layer
     if by_layer:
         on_the_way |= {"top layers": getattr(setting.recipe.tune, "layers", None), "loss by layer": by_layer}
     chosen = tuple(row | on_the_way for row in chosen_rows(solved, beside))
-    conflicts = tuple(entry["conflicts"] for entry in history if "conflicts" in entry)
+    conflicts = tuple(entry["conflicts"] for entry in learned.history if "conflicts" in entry)
     decided = tuple(decisions(setting.corpus, fitted, scored))
     return Outcome({turn.name: model}, scored, chosen, solved.heads, conflicts, decided)
+
+
+def _learn(setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed: int) -> Learned:
+    """Solve the heads of ``turn`` and train upon them as the recipe of ``setting`` says."""
+    solved = solve_turn(setting, turn, groups, seed=seed)
+    setting, by_layer = with_layers(setting, turn, solved)
+    history: list[dict[str, Any]] = []
+    if isinstance(setting.recipe.tune, Contrastive):
+        setting, model, climbed = contrast(setting, turn, solved, seed)
+    else:
+        train = partial(train_any, seed=seed, history=history)
+        setting, model, climbed = climb(setting, turn, held_back, solved, train)
+    return Learned(setting, turn, groups, solved, model, by_layer, climbed, history)
 
 
 def _rung(recipe: Recipe, task: str) -> str:
@@ -123,7 +156,7 @@ def _rung(recipe: Recipe, task: str) -> str:
         rung = "mix"
     else:
         rung = SOLVED if recipe.heads[task].kind == "linear" else recipe.heads[task].kind
-    return "+".join([rung, *(way.kind for way in recipe.adapt)])
+    return "+".join([rung, *(way.kind for way in recipe.adapt), *(way.kind for way in recipe.augment)])
 
 
 def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> SolvedTurn:
@@ -141,6 +174,7 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
     weights = row_weights(setting, turn, groups, seed)
     solved: dict[str, Solved] = {}
     weighed: dict[str, Weighed] = {}
+    ways: dict[str, dict[str, Any]] = {}
     for name, rows in taught_by.items():
         if name not in closed:
             solve = partial(
@@ -150,13 +184,15 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 corpus.encoded[name][rows],
                 folds[name],
                 None if lexical is None else lexical.transform(list(corpus.texts[rows])),
-                prior=names_prior(setting, corpus.tasks[name]),
+                prior=prior_mean(setting, corpus.tasks[name]),
             )
             solved[name], how = solve(weights.get(name)), setting.recipe.transfer.weigh
             if how != "equal":
                 weighed[name] = weigh_sources(corpus, setting.vectors, turn, name, solved[name], lexical, how=how)
                 weights[name] = weighed[name].rows * weights.get(name, 1.0)
                 solved[name] = solve(weights[name])
+            if setting.recipe.transfer.through:
+                solved[name], ways[name] = reach(corpus, setting.vectors, turn, name, solved[name])
     words = None if lexical is None else Words(lexical, {n: s.words for n, s in solved.items() if s.words is not None})
     heads = {
         name: TaskHead(task, closed[name].reading, closed[name].net)
@@ -164,13 +200,15 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
         else TaskHead.solved(task, solved[name])
         for name, task in corpus.tasks.items()
     }
-    model = Model(Network(setting.backbone, heads), words, _columns(setting.recipe))
-    return SolvedTurn(folds, solved, model, weights, closed, weighed)
+    text_scores = {name: form.scores for name, form in closed.items() if form.scores is not None}
+    model = Model(Network(setting.backbone, heads, text_scores), words, _columns(setting.recipe))
+    return SolvedTurn(folds, solved, model, weights, closed, weighed, ways)
 
 
 def _how_weighed(solved: SolvedTurn, task: str) -> dict[str, Any]:
     weighed = solved.weighed.get(task)
-    return {} if weighed is None else {"trusted": weighed.trusted, "weights": weighed.weights}
+    way = dict(solved.ways.get(task, {}))
+    return way if weighed is None else {"trusted": weighed.trusted, "weights": weighed.weights}
 
 
 def _columns(recipe: Recipe) -> dict[str, str | None]:

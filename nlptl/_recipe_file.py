@@ -49,16 +49,22 @@ def _read_with_bases(path: Path, problems: list[str], above: tuple[Path, ...], n
     if resolved in above:
         chain = " → ".join(file.name for file in (*above[above.index(resolved) :], resolved))
         raise RecipeError(f"{where}the recipes extend each other in a circle: {chain}. Take one of them out.")
-    root = _read_one(path, problems, where)
+    return _upon_base(_read_one(path, problems, where), path, problems, (*above, resolved))
+
+
+def _upon_base(root: Located, path: Path, problems: list[str], above: tuple[Path, ...]) -> Located:
+    """``root``, written in the file ``path``, upon the recipe that it ``extends``; its section ``before`` likewise."""
     assert isinstance(root.value, dict)
+    before = root.value.get("before")
+    if before is not None and isinstance(before.value, dict):
+        root.value["before"] = _upon_base(before, path, problems, above)
     base = root.value.pop("extends", None)
     if base is None:
         return root
     if not isinstance(base.value, str) or not base.value:
         problems.append(f"{base.place}: extends: {base.plain()!r} is not one file, such as base.yaml.")
         return root
-    below = _read_with_bases(path.parent / base.value, problems, (*above, resolved), base.place)
-    return _merge(below, root)
+    return _merge(_read_with_bases(path.parent / base.value, problems, above, base.place), root)
 
 
 def _read_one(path: Path, problems: list[str], where: str) -> Located:
@@ -150,7 +156,7 @@ def _placed(section: Located, path: KeyPath, done: KeyPath, value: Located) -> L
 
 def _that_fit(known: dict[str, Located], done: KeyPath, kind: Located) -> dict[str, Located]:
     """Of the settings of one kind, those that the ``kind`` it is changed to has too."""
-    room, name = (done[0] if done else None), kind.plain()
+    room, name = next((step for step in done if step != "before"), None), kind.plain()
     if room not in ROOMS or name not in kinds(str(room)):
         return known
     fields = find(str(room), name).model_fields

@@ -41,9 +41,12 @@ EXPECTED = {
 """What stands behind "is not": pydantic's error types, in words."""
 
 
-def refusal(document: Document | None, problems: Iterable[tuple[KeyPath, str]]) -> RecipeError:
-    """One error with a line for each of ``problems``, in the order of the file, after those met while reading it."""
-    lines = list(document.problems) if document else []
+def refusal(
+    document: Document | None, problems: Iterable[tuple[KeyPath, str]], told: Iterable[str] = ()
+) -> RecipeError:
+    """One error with a line for each of ``problems``, in the order of the file, after those met while reading it;
+    ``told`` are lines already."""
+    lines = [*(document.problems if document else ()), *told]
     for path, message in problems:
         where = f"{document.place(path)}: " if document else ""
         lines.append(f"{where}{dotted(path) + ': ' if path else ''}{message}")

@@ -9,12 +9,32 @@ from inspect import signature
 from typing import Any
 
 from nlptl._recipe_rules_adapt import ADAPT_RULES
-from nlptl._recipe_rules_heads import calibrated_out_of_fold, frozen_heads, names_have_a_use, per_domain_is_solved
-from nlptl._recipe_rules_labels import Problems, label_columns, label_sets, label_sources, sources, task_names
+from nlptl._recipe_rules_chain import CHAIN_RULES
+from nlptl._recipe_rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
+from nlptl._recipe_rules_cost import scratch_has_trained_heads
+from nlptl._recipe_rules_heads import (
+    calibrated_out_of_fold,
+    frozen_heads,
+    names_have_a_use,
+    per_domain_is_solved,
+    texts_are_read_alone,
+)
+from nlptl._recipe_rules_labels import (
+    Problems,
+    anomalies_are_no_label,
+    label_columns,
+    label_sets,
+    label_sources,
+    sources,
+    task_names,
+)
+from nlptl._recipe_rules_overfit import OVERFIT_RULES
+from nlptl._recipe_rules_tasks import task_adapters_have_tasks
 from nlptl._recipe_rules_transfer import (
+    distant_is_solved,
     groups_stay_apart,
     labels_to_take,
-    rungs_are_solved,
+    rungs_can_be_rehearsed,
     someone_teaches,
     sources_are_weighed,
     time_order,
@@ -73,7 +93,7 @@ def patience_has_rows(train: Any) -> Problems:
 
 def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, transfer: Any, train: Any) -> Problems:
     """Whether adapters of each domain's own can be stacked, and have labels to learn from."""
-    if getattr(tune, "per", None) is None:
+    if getattr(tune, "per", None) != "domain":
         return
     if tune.dora:
         yield ("tune", "dora"), "cannot be had with tune.per: domain, which stacks plain LoRA; set it to false."
@@ -121,10 +141,12 @@ def start_to_be_pulled_to(tune: Any, train: Any) -> Problems:
 
 RULES: tuple[Callable[..., Problems], ...] = (
     *ADAPT_RULES,
+    *CHAIN_RULES,
     someone_teaches,
     labels_to_take,
     time_order,
     task_names,
+    anomalies_are_no_label,
     label_columns,
     label_sources,
     label_sets,
@@ -133,13 +155,20 @@ RULES: tuple[Callable[..., Problems], ...] = (
     words_have_a_head,
     groups_stay_apart,
     sources_are_weighed,
-    rungs_are_solved,
+    distant_is_solved,
+    rungs_can_be_rehearsed,
     per_domain_is_solved,
     calibrated_out_of_fold,
     frozen_heads,
     names_have_a_use,
+    texts_are_read_alone,
     patience_has_rows,
     rungs_have_rows,
     start_to_be_pulled_to,
     adapters_apart_are_plain,
+    scratch_has_trained_heads,
+    task_adapters_have_tasks,
+    *OVERFIT_RULES,
+    contrasts_have_what_they_need,
+    curves_have_labels_to_draw,
 )

@@ -60,10 +60,30 @@ def adapting_moves_something(tune: Any, heads: Any, adapt: Any) -> Problems:
                 )
 
 
+def guessing_moves_a_body(transfer: Any, tune: Any, adapt: Any) -> Problems:
+    """Whether there is one body that may learn by guessing masked tokens, known before heads are solved."""
+    places = [place for place, way in enumerate(adapt) if way.kind == "tapt"]
+    for place in places:
+        where = ("adapt", place)
+        if not tune.learns:
+            yield where, f"tapt teaches the encoder, and tune.kind: {tune.kind} lets nothing learn. Set lora or full."
+        elif tune.kind in NO_GUESSING or tune.asks_layers:
+            asked = f"kind: {tune.kind}" if tune.kind in NO_GUESSING else "layers: auto"
+            yield where, f"tapt comes before tune.{asked} chooses what learns. Set lora, top_layers or full."
+        elif getattr(tune, "per", None) is not None:
+            yield where, "tapt teaches one encoder, and tune.per: domain gives each target its own adapter. Keep one."
+        if transfer.choose is not None:
+            yield where, "tapt changes the vectors, and transfer.choose compares heads on the same ones. Keep one."
+
+
+NO_GUESSING = ("auto", "contrastive")
+"""Kinds of ``tune`` that settle later what learns, or teach the body in a way of their own."""
+
 ADAPT_RULES = (
     selecting_has_rows,
     selecting_tells_labels_apart,
     adapted_once,
     adapting_has_texts,
     adapting_moves_something,
+    guessing_moves_a_body,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from nlptl._contracts_texts import TextHead
+from nlptl._recipe_rules_labels import sources
 from nlptl._recipe_yaml import KeyPath
 
 Problems: TypeAlias = Iterator[tuple[KeyPath, str]]
@@ -66,8 +68,20 @@ def frozen_heads(tune: Any, heads: Any, adapt: Any) -> Problems:
                 f"{head.kind} answers from the vectors of a frozen encoder, and {what} changes what is learned. Set "
                 "the head's kind to linear or mlp, or tune.kind: frozen without adapt.",
             )
-        if head.multilabel:
+        if head.multilabel and not isinstance(head, TextHead):
             yield ("heads", task, "multilabel"), f"{head.kind} answers with one label a row; use linear or mlp."
+
+
+def texts_are_read_alone(data: Any, heads: Any) -> Problems:
+    """Whether heads that read texts themselves are given one text a row."""
+    for task, head in heads.items():
+        if isinstance(head, TextHead):
+            for path, source in sources(data):
+                if source.text_pair is not None:
+                    yield (
+                        (*path, "text_pair"),
+                        f"makes pairs, and {head.kind} of heads.{task} sets one text beside each hypothesis. Drop it.",
+                    )
 
 
 def names_have_a_use(heads: Any) -> Problems:

@@ -22,6 +22,24 @@ def task_names(heads: Any) -> Problems:
             )
 
 
+def anomalies_are_no_label(heads: Any, evaluate: Any) -> Problems:
+    """Whether the label of anomalies is not one that the first task is to answer, and rows have one label each."""
+    if evaluate.anomalies is None:
+        return
+    task, head = next(iter(heads.items()))
+    label = evaluate.anomalies.label
+    if head.multilabel:
+        yield (
+            ("evaluate", "anomalies"),
+            f"reads one label a row, and task {task!r} has several; put another task first.",
+        )
+    if label in (head.labels or ()) or label == head.positive:
+        yield (
+            ("evaluate", "anomalies", "label"),
+            f"{label!r} is a label that task {task!r} is to answer; take it out of heads.{task}, or name another.",
+        )
+
+
 def label_columns(data: Any, heads: Any) -> Problems:
     """Whether a task's labels are read from another column than the text."""
     for task, head in heads.items():

@@ -69,18 +69,61 @@ def sources_are_weighed(transfer: Any, tune: Any, heads: Any) -> Problems:
         yield ("transfer", "weigh"), f"{transfer.weigh} acts on solved heads only: tune.kind frozen, heads linear."
 
 
-def rungs_are_solved(transfer: Any, tune: Any, heads: Any) -> Problems:
-    """Whether all that ``choose`` compares is solved."""
+def distant_is_solved(transfer: Any, tune: Any, heads: Any, adapt: Any, encoder: Any) -> Problems:
+    """Whether what goes through domains in between is a solved head of a target without labels, and nothing else."""
+    if not transfer.through:
+        return
+    place = ("transfer", "through")
+    if transfer.target_labels != 0:
+        yield place, "is for targets without labels; set transfer.target_labels: 0, or leave it empty."
+    if transfer.hold_out == 1 and not transfer.transductive:
+        yield place, "ends at the target's unlabelled texts, and transfer.hold_out: 1 leaves none; lower it."
+    if transfer.weigh != "equal" or transfer.choose is not None or adapt:
+        yield place, "stands alone: set transfer.weigh: equal, transfer.choose: null and adapt: []."
+    if tune.learns or encoder.lexical is not None or encoder.pool == "mix":
+        yield place, "acts on stored vectors alone: tune.kind frozen, encoder.lexical null, another pool than mix."
+    for task, head in heads.items():
+        plain = head.kind == "linear" and head.per is None and head.calibrate is None
+        if not plain or head.multilabel:
+            yield (
+                ("heads", task),
+                "goes through domains in between (transfer.through), which takes kind linear, shared, not calibrated, "
+                "and labels that exclude one another.",
+            )
+
+
+def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
+    """Whether all that ``choose`` compares is solved, or is LoRA that can be trained for every rehearsal."""
     if transfer.choose is None:
         return
-    if tune.learns:
+    if tune.learns and tune.kind != "lora":
         yield (
             ("transfer", "choose"),
-            f"auto compares solved heads, and tune.kind: {tune.kind} trains. Set tune: frozen.",
+            f"auto compares solved heads and LoRA, and tune.kind is {tune.kind}. Set tune.kind: frozen, or lora.",
         )
+    elif tune.learns:
+        yield from _lora_can_be_rehearsed(encoder, tune, heads, adapt)
     for task, head in heads.items():
         if head.kind != "linear":
             yield ("heads", task, "kind"), f"transfer.choose: auto compares solved heads, and {head.kind} is none."
+
+
+def _lora_can_be_rehearsed(encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
+    """An adapter is trained for every source domain that plays the target, over vectors alone and on one task."""
+    where = ("transfer", "choose")
+    if len(heads) > 1:
+        yield where, "auto rehearses LoRA on one task, and there are several. Set tune.kind: frozen, or keep one head."
+    if encoder.lexical is not None or encoder.pool == "mix":
+        asked = "lexical" if encoder.lexical is not None else "pool: mix"
+        yield where, f"auto rehearses LoRA over vectors alone. Drop encoder.{asked}, or set tune.kind: frozen."
+    if adapt:
+        yield where, f"auto rehearses plain LoRA, and not adapt: {adapt[0].kind}. Drop it, or set tune.kind: frozen."
+    if tune.dora or tune.asks_layers:
+        asked = "dora" if tune.dora else "layers: auto"
+        yield (
+            where,
+            f"auto trains adapters side by side, without tune.{asked}. Drop it, or set tune.kind: frozen.",
+        )
 
 
 def _names(names: str | tuple[str, ...]) -> set[str]:

@@ -78,6 +78,7 @@ def _commented(line: str, field: FieldInfo, column: int, indent: str) -> Iterato
 def json_schema(recipe: "type[Recipe]") -> dict[str, Any]:
     """JSON Schema of a recipe file, which may leave to the one it extends what it must else have."""
     schema = recipe.model_json_schema()
+    schema = {"$defs": schema["$defs"], **schema["$defs"][recipe.__name__]}  # for a recipe may hold a recipe
     for definition in schema["$defs"].values():
         if "const" in definition.get("properties", {}).get("kind", {}):
             definition["required"] = ["kind", *definition.get("required", [])]

@@ -1,9 +1,10 @@
-"""Answers for texts of many domains at once, each through its own adapter and heads."""
+"""Answers of a model whose domains or tasks have adapters of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,41 +13,64 @@ from torch import Tensor, nn
 
 from nlptl.contracts import Ints
 from nlptl.encoder.store import GROUP
-from nlptl.encoder.tokens import token_batches, tokenize
+from nlptl.encoder.tokens import Tokens, token_batches, tokenize
 from nlptl.errors import ModelError
 from nlptl.model import Network
 from nlptl.tune._bank import Bank, OwnLinear
 from nlptl.tune._shelf import Shelf, read_config
+from nlptl.tune._task_bank import INDEX as TASKS
+from nlptl.tune._task_bank import TaskShelf
+
+Logits: TypeAlias = npt.NDArray[np.float64]
 
 
 @torch.inference_mode()
 def own_logits(
     network: Network,
-    shelf: Shelf,
+    shelf: Shelf | TaskShelf,
     texts: Sequence[str],
     pairs: Sequence[str] | None,
     domains: Sequence[str | None],
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """By task: (texts, outputs) logits, words not included. Rows of many domains share batches."""
+) -> dict[str, Logits]:
+    """By task: (texts, outputs) logits, words not included. Rows of many domains share batches; where tasks have
+    adapters of their own, each text is run once for each of them, and ``domains`` make no difference."""
     network.eval()
-    backbone = network.backbone
-    device = next(backbone.parameters()).device
     found = {name: np.zeros((len(texts), head.task.outputs)) for name, head in network.task_heads.items()}
     done = 0
-    for rows in _parts(shelf.groups(domains)):
-        slots = torch.from_numpy(shelf.seat([domains[row] for row in rows])).to(device)
-        tokens = tokenize(backbone, [texts[row] for row in rows], pairs and [pairs[row] for row in rows])
-        for places in token_batches(tokens.row_lengths, backbone.settings.batch_tokens):
-            batch = tokens.batch(places, device)
-            with shelf.bank.route.taken(slots[torch.from_numpy(places).to(device)], batch.owners):
-                readings = backbone(batch, network.readings)
-                for name, head in network.task_heads.items():
-                    found[name][rows[places]] = head(readings).double().cpu().numpy()
+    groups = iter([np.arange(len(texts))]) if isinstance(shelf, TaskShelf) else shelf.groups(domains)
+    for rows in _parts(groups):
+        tokens = tokenize(network.backbone, [texts[row] for row in rows], pairs and [pairs[row] for row in rows])
+        if isinstance(shelf, TaskShelf):
+            for slot, task in enumerate(shelf.bank.tasks):
+                _answer(network, shelf.bank, tokens, np.full(len(rows), slot), [task], rows, found)
+        else:
+            slots = shelf.seat([domains[row] for row in rows])
+            _answer(network, shelf.bank, tokens, slots, list(network.task_heads), rows, found)
         done += len(rows)
         if progress is not None:
             progress(done, len(texts))
     return found
+
+
+def _answer(
+    network: Network,
+    bank: Bank,
+    tokens: Tokens,
+    slots: Ints,
+    tasks: Sequence[str],
+    rows: Ints,
+    found: dict[str, Logits],
+) -> None:
+    """Put the logits of ``tasks`` into ``found`` at ``rows``, which are those of ``tokens``, each through its slot."""
+    backbone = network.backbone
+    device = next(backbone.parameters()).device
+    for places in token_batches(tokens.row_lengths, backbone.settings.batch_tokens):
+        batch = tokens.batch(places, device)
+        with bank.route.taken(torch.from_numpy(slots[places]).to(device), batch.owners):
+            readings = backbone(batch, network.readings)
+            for task in tasks:
+                found[task][rows[places]] = network.task_heads[task](readings).double().cpu().numpy()
 
 
 def _parts(groups: Iterator[Ints]) -> Iterator[Ints]:
@@ -64,13 +88,16 @@ def shared_heads(network: Network) -> dict[str, Tensor]:
     return state
 
 
-def open_shelf(network: Network, folder: Path, slots: int) -> Shelf:
+def open_shelf(network: Network, folder: Path, slots: int) -> Shelf | TaskShelf:
     """Put a bank of ``slots`` into ``network``, whose heads are the shared ones, and serve the adapters in ``folder``.
 
     Raises:
         ModelError: the folder is not whole, or a head is none that domains can have their own of.
     """
-    bank = Bank(network.backbone.body, read_config(folder), slots)
+    body, config = network.backbone.body, read_config(folder)
+    if (folder / TASKS).is_file():
+        return TaskShelf.open(body, config, folder, network.backbone.located.name)
+    bank = Bank(body, config, slots)
     own_heads(network, bank)
     return Shelf(folder, bank)
 

@@ -23,6 +23,11 @@ def write_export(model: Model, folder: Path, *, to: str, int8: bool, texts: Sequ
     kind = find("export", to)
     if int8 and "int8" not in kind.model_fields:
         raise ModelError(f"export to {to} knows no int8; leave it out, or export to onnx.")
+    if model.network.text_scores:
+        raise ModelError(
+            f"task {next(iter(model.network.text_scores))} is answered by a model of its own that reads texts, which "
+            "no export holds; save the model instead."
+        )
     exporter = kind.model_validate({"int8": int8} if int8 else {})
     assert isinstance(exporter, Export)
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from nlptl.contracts import Head, Rate
+from nlptl.encoder._inherited import Inherited
 from nlptl.encoder.backbone import Backbone
 from nlptl.errors import ModelError
+from nlptl.recipe import Encoder
 from nlptl.registry import find
+
+TAKE = Encoder().take
+"""Of an earlier run, where the recipe does not say."""
+
+
+def load_base(settings: Encoder, described: Mapping[str, Any], folder: Path) -> Backbone:
+    """The encoder that the model in ``folder`` began from: the one it names, with what that had from earlier runs.
+
+    Raises:
+        ModelError: its weights are not those that the model was trained on.
+    """
+    backbone = Backbone.load(settings.model_copy(update={"take": TAKE}))
+    if described.get("parents"):
+        backbone.inherit(Inherited.load(folder, described["parents"]))
+    if backbone.base_identity != described["base"]:
+        raise ModelError(
+            f"the model in {folder} was trained on other weights of {backbone.located.name} than those found here; "
+            "its answers would be wrong. Get the encoder that it names, or train again."
+        )
+    return backbone
 
 
 def put_tuned(backbone: Backbone, path: Path) -> None:

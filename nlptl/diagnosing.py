@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlptl._diagnosing_look import Look
+from nlptl._diagnosing_rows import diagnose_rows
+from nlptl._diagnosing_senses import diagnose_senses
 from nlptl.diagnose.mmd import Mmd
 from nlptl.diagnose.otdd import Otdd
 from nlptl.diagnose.proxy_a import ProxyA
@@ -90,3 +92,9 @@ def diagnose(recipe: Recipe) -> Findings:
             else {"skipped": "the target shows no two labels"},
         }
     return Findings(found)
+
+
+LOOKS: Mapping[str, Callable[[Recipe], Mapping[str, Any]]] = {
+    "shift": diagnose, "senses": diagnose_senses, "rows": diagnose_rows,
+}  # fmt: skip
+"""By what ``Recipe.diagnose`` is asked to look at."""

@@ -5,31 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accelerate import Accelerator
 
+from nlptl._fitting_anomalies import anomaly_rows, set_apart
+from nlptl._fitting_augment import with_views
 from nlptl._fitting_beside import several_tasks
+from nlptl._fitting_chain import run_before
 from nlptl._fitting_clock import Clock
+from nlptl._fitting_cold import cold_rows, curves
 from nlptl._fitting_corpus import Corpus, Vectors
+from nlptl._fitting_cost import Account, cost
+from nlptl._fitting_encoders import choose_encoder
 from nlptl._fitting_folder import RunFolder, file_name, lock
 from nlptl._fitting_gate import settle
 from nlptl._fitting_heads import calibrating
 from nlptl._fitting_launch import warn_if_alone
 from nlptl._fitting_matrix import matrix_rows
 from nlptl._fitting_negative import negative_transfer
+from nlptl._fitting_run import Run
 from nlptl._fitting_setting import Setting
 from nlptl._fitting_turn import Outcome, run_turn
+from nlptl._fitting_unscored import unscored_answers
+from nlptl._saved_taken import load_backbone, taken_heads
 from nlptl.contracts import Ints, Quarantine, Source
 from nlptl.data._read import fingerprint, read
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.encoder.tokens import tokenize
-from nlptl.errors import RunError, nearest
 from nlptl.evaluate.predictions import LabelSet, Predictions
 from nlptl.evaluate.summary import summarise
 from nlptl.heads._reading import CHOICES, every_layer, parts
@@ -43,55 +50,12 @@ from nlptl.transfer.leaks import Leaks, Signatures, guard
 from nlptl.transfer.plan import Turn, plan
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 log = logging.getLogger("nlptl")
 
 TOKEN_SAMPLE = 4000
 """Texts, evenly spaced, on which the shares of truncated texts and unknown tokens are measured."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a recipe left behind."""
-
-    recipe: Recipe
-    folder: Path
-    results: Results
-    models: Mapping[str, Model]
-    """One model, named ``all``, or one a target where each target had its turn; of the first seed."""
-
-    def __repr__(self) -> str:
-        return f"Run({self.recipe.name!r} in {self.folder}; {self.results!r})"
-
-    def predict(self, texts: Sequence[str], *, domain: str | None = None) -> pd.DataFrame:
-        """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them: by the domain's own
-        head where it has one.
-
-        Raises:
-            RunError: each target has a model of its own, and ``domain`` names none of them.
-        """
-        return self.model(domain).predict(texts, domain=domain)
-
-    def model(self, domain: str | None = None) -> Model:
-        """The model that serves ``domain``; where there is only one model, that one."""
-        if set(self.models) == {"all"}:
-            return self.models["all"]
-        if domain is None or domain not in self.models:
-            raise RunError(
-                f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
-                f"Choices: {', '.join(self.models)}."
-            )
-        return self.models[domain]
-
-    def save(self, folder: Path | str, *, domain: str | None = None) -> Path:
-        """Copy the model that serves ``domain``, with its card, to ``folder``."""
-        import shutil
-
-        model = self.folder / "model"
-        source = model if set(self.models) == {"all"} else model / file_name(str(domain))
-        self.model(domain)  # says what is wrong with the domain, if anything is
-        return Path(shutil.copytree(source, folder, dirs_exist_ok=True))
 
 
 def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) -> Run:
@@ -110,25 +74,33 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     folder = RunFolder(Path(out or Path("runs") / recipe.name), main=accelerator.is_main_process)
     folder.open(recipe, resume=resume)
     accelerator.wait_for_everyone()
+    asked, recipe = recipe, run_before(recipe, folder.path, resume=resume, accelerator=accelerator, fit=fit)
 
     quarantine = Quarantine()
     with clock("data"):
-        corpus = Corpus.of(read(recipe.data, recipe.heads, quarantine), recipe.heads)
+        rows, anomalies = set_apart(read(recipe.data, recipe.heads, quarantine), recipe)
+        corpus = Corpus.of(rows, recipe.heads)
         folder.write_rejected(quarantine)
         planned, leaks = _plan(recipe, corpus)
+        corpus = with_views(recipe, corpus, (turn for _, turn, _ in planned))
     with clock("encode"):
+        recipe, ranked = choose_encoder(recipe, corpus, *planned[0][1:], accelerator.device)
         backbone, precision = _backbone(recipe, accelerator)
-        vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator)
+        account = Account()
+        vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator, account)
+        earlier = taken_heads(recipe.encoder, corpus.tasks, CHOICES[recipe.encoder.pool])
+    parents = () if backbone.inherited is None else backbone.inherited.parents
     data_hash = fingerprint(corpus.dataset)
     setting = Setting(
         recipe=recipe, corpus=corpus, vectors=vectors, backbone=backbone, accelerator=accelerator,
         precision=precision, folder=folder, resume=resume, clock=clock,
-        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity),
+        fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity, [one["heads"] for one in parents]),
+        account=account, earlier_heads=earlier,
     )  # fmt: skip
     folder.write_json("lock.json", lock(
         recipe, data=data_hash, encoder=backbone.base_identity, device=str(accelerator.device),
         precision=accelerator.mixed_precision if accelerator.mixed_precision != "no" else precision,
-        processes=accelerator.num_processes,
+        processes=accelerator.num_processes, parents=parents,
     ))  # fmt: skip
 
     outcomes: dict[tuple[int, str], Outcome] = {}
@@ -145,11 +117,13 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         for name, model in outcome.models.items()
     }
     if not accelerator.is_main_process:
-        return Run(recipe, folder.path, Results({"tasks": {}}), models)
+        return Run(asked, folder.path, Results({"tasks": {}}), models)
 
     with clock("evaluate"):
         matrix = matrix_rows(setting, planned) if recipe.evaluate.matrix else None
+        labels_curves = curves(setting, planned)
         negative = negative_transfer(setting, planned, outcomes) if recipe.evaluate.negative_transfer else None
+        strange = None if anomalies is None else anomaly_rows(setting, planned, outcomes, anomalies)
         tasks = list(corpus.tasks.values())
         predictions = Predictions(
             {task.name: LabelSet.of(task) for task in tasks},
@@ -157,27 +131,33 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         )
         predictions.save(folder.path / "predictions.parquet")
         summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
+        for name, answers in unscored_answers(setting, planned, models).items():
+            summary[name]["answers"] = answers
+    spent: dict[str, Any] = {
+        "seconds": clock.seconds(), "params": _parameters(next(iter(models.values()))), "peak_rss_mb": _peak_rss_mb(),
+    }  # fmt: skip
     results = assemble(
-        recipe=recipe.described(),
+        recipe=asked.described(),
         seed=recipe.seed,
         tasks=summary,
-        seconds=clock.seconds(),
-        params=_parameters(next(iter(models.values()))),
-        peak_rss_mb=_peak_rss_mb(),
+        **spent,
+        cost=cost(account, tasks=summary, **spent),
         leaks=leaks,
         rejected=len(quarantine),
-        encoder=facts,
+        encoder=facts | ({"ranked": ranked} if ranked else {}),
         chosen=[{"seed": seed, "turn": name} | row for (seed, name), o in outcomes.items() for row in o.chosen],
         matrix=matrix,
+        curves=labels_curves,
         multitask=several_tasks(summary, [table for outcome in outcomes.values() for table in outcome.conflicts]),
         gate=gate,
         negative_transfer=negative,
+        anomalies=strange,
         decisions=[row for outcome in outcomes.values() for row in outcome.decisions],
     )
     results.save(folder.path / "results.json")
     _save_models(setting, planned, models, results)
     write_page(folder.path)
-    return Run(recipe, folder.path, results, models)
+    return Run(asked, folder.path, results, models)
 
 
 Planned = list[tuple[int, Turn, Ints]]
@@ -214,7 +194,7 @@ def _sample(recipe: Recipe) -> int | None:
 
 def _backbone(recipe: Recipe, accelerator: Accelerator) -> tuple[Backbone, str]:
     """The frozen encoder, and the precision of frozen weights while training; a launcher's mixed precision wins."""
-    backbone = Backbone.load(recipe.encoder, device=accelerator.device)
+    backbone = load_backbone(recipe.encoder, device=accelerator.device)
     backbone.freeze(resolve_precision(recipe.encoder.precision, accelerator.device))
     if accelerator.mixed_precision != "no":
         return backbone, "float32"
@@ -222,32 +202,36 @@ def _backbone(recipe: Recipe, accelerator: Accelerator) -> tuple[Backbone, str]:
 
 
 def _encode(
-    recipe: Recipe, corpus: Corpus, planned: Planned, backbone: Backbone, accelerator: Accelerator
+    recipe: Recipe, corpus: Corpus, planned: Planned, backbone: Backbone, accelerator: Accelerator, account: Account
 ) -> tuple[Vectors, dict[str, Any]]:
     """The vectors of all rows that any turn uses, each text encoded once."""
     rows = np.unique(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
+    unscored = not any(len(turn.score) for _, turn, _ in planned)
     reading = recipe.adapt or recipe.train.select != "source"
-    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal":
+    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through or unscored:
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
+    rows = np.concatenate([rows, np.arange(len(corpus.dataset), len(corpus.texts))])  # views of rows that teach
     if any(head.reads_unlabelled for head in recipe.heads.values()):
         rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
+    rows = np.union1d(rows, cold_rows(recipe, corpus, planned))
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
     layers = recipe.tune.asks_layers or recipe.encoder.pool == "mix"
     wanted = parts(("last", *CHOICES[recipe.encoder.pool], *(every_layer(backbone.depth) if layers else ())))
     with accelerator.main_process_first(), bar("encode") as progress:
-        readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=progress)
+        counted = account.counting(len(set(zip(texts, pairs or texts, strict=True))), progress)
+        readings = encode(backbone, texts, pairs, readings=wanted, store=store, progress=counted)
     some = slice(None, None, max(1, len(texts) // TOKEN_SAMPLE))
     tokens = tokenize(backbone, texts[some], pairs and pairs[some])
     facts = {"texts": len(texts), "truncated": tokens.truncated, "unknown": tokens.unknown, "measured": len(tokens)}
     return Vectors(rows, readings), facts
 
 
-def _fingerprint(recipe: Recipe, data: str, encoder: str) -> str:
+def _fingerprint(recipe: Recipe, data: str, encoder: str, heads: list[str | None]) -> str:
     described = {name: section for name, section in recipe.described().items() if name not in ("evaluate", "name")}
-    return hashlib.sha256(json.dumps([described, data, encoder], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([described, data, encoder, heads], sort_keys=True).encode()).hexdigest()
 
 
 def _parameters(model: Model) -> dict[str, int]:
@@ -286,5 +270,6 @@ def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
         base_model=model.network.backbone.located.name,
         taught_by={str(name): int(count) for name, count in zip(names, counts, strict=True)},
         adapter=hasattr(model.network.backbone.body, "peft_config"),
+        parents=model.network.backbone.inherited.parents if model.network.backbone.inherited else (),
         lexical=model.words is not None,
     )

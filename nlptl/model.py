@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from nlptl._contracts_texts import TextScores
 from nlptl._model_objective import Objective, divergence
+from nlptl._model_views import CutView, Partners, cut_features, jensen_shannon, mixed, shares_of_task, whole_or_cut
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import LOOSE_MULTIPLE, TokenBatch, Tokens
@@ -35,6 +37,19 @@ class Batch:
     """By task: (rows, outputs) given logits, such as those of words; tasks may be absent."""
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     """By task: (rows,) how much each row's loss counts; tasks may be absent, whose rows count 1 each."""
+    cut: CutView | None = None
+    partners: Partners | None = None
+
+    def emptied(self) -> Batch:
+        """No row, of which the network makes no loss, but that its body is run: for a process without a share."""
+
+        def none(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {task: column[:0] for task, column in columns.items()}
+
+        return replace(
+            self, targets=none(self.targets), labelled=none(self.labelled), offsets=none(self.offsets),
+            weights=none(self.weights), partners=self.partners and self.partners.emptied(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,8 +159,12 @@ class TaskHead(nn.Module):
 class Network(nn.Module):
     """The encoder with a head for each task."""
 
-    def __init__(self, backbone: Backbone, heads: Mapping[str, TaskHead]) -> None:
+    def __init__(
+        self, backbone: Backbone, heads: Mapping[str, TaskHead], text_scores: Mapping[str, TextScores] | None = None
+    ) -> None:
         super().__init__()
+        self.text_scores = dict(text_scores or {})
+        """By task whose head reads texts itself, what it reads them with."""
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
         self.objective = Objective()
@@ -154,20 +173,21 @@ class Network(nn.Module):
     @property
     def readings(self) -> tuple[str, ...]:
         """What the heads read of the encoder."""
-        return parts(head.reading for head in self.task_heads.values())
+        return parts(head.reading for name, head in self.task_heads.items() if name not in self.text_scores)
 
     @property
     def task_heads(self) -> dict[str, TaskHead]:
         """The heads by task."""
         return {name: head for name, head in self.heads.items() if isinstance(head, TaskHead)}
 
+    def own_parameters(self) -> list[nn.Parameter]:
+        """What single tasks do not share."""
+        return list(self.heads.parameters())
+
     def last_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         """By task: (rows, width) features that the head's last layer reads, and (rows, outputs) logits, offsets
         included."""
-        readings = batch.readings
-        if readings is None:
-            assert batch.tokens is not None
-            readings = self.backbone(batch.tokens, self.readings)
+        readings = self._read(batch)
         found = {name: head.last_layer(readings) for name, head in self.task_heads.items()}
         return {name: (x, z + batch.offsets[name] if name in batch.offsets else z) for name, (x, z) in found.items()}
 
@@ -182,8 +202,12 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """By task: the losses of its labelled rows, in nats; an empty tensor where no row has a label."""
+        if batch.partners is not None:
+            return self._mixed_losses(batch, batch.partners)
         first = {name: logits for name, (_, logits) in self.last_layers(batch).items()}
         losses = self.losses(batch, first)
+        if batch.cut is not None:
+            return self._with_cut(batch, batch.cut, first, losses)
         if not (self.training and self.objective.r_drop):
             return losses
         second = {name: logits for name, (_, logits) in self.last_layers(batch).items()}
@@ -193,6 +217,46 @@ class Network(nn.Module):
             + self.objective.r_drop / 2 * divergence(first[name], second[name], task.link)[batch.labelled[name]]
             for name, task in ((name, head.task) for name, head in self.task_heads.items())
         }
+
+    def _read(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The readings of the batch's rows."""
+        readings = batch.readings
+        if readings is None:
+            assert batch.tokens is not None
+            readings = self.backbone(batch.tokens, self.readings)
+        rows = len(next(iter(batch.targets.values())))
+        return {name: vectors[:rows] for name, vectors in readings.items()}
+
+    def _with_cut(
+        self, batch: Batch, view: CutView, first: Mapping[str, Tensor], losses: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        with cut_features(self.backbone.body, view.cut):
+            second = {name: z for name, (_, z) in self.last_layers(whole_or_cut(batch, view.cut)).items()}
+        other = self.losses(batch, second)
+        return {
+            name: view.way.total(
+                losses[name],
+                other[name],
+                jensen_shannon(first[name], second[name], head.task.link)[batch.labelled[name]],
+            )
+            for name, head in self.task_heads.items()
+        }
+
+    def _mixed_losses(self, batch: Batch, partners: Partners) -> dict[str, Tensor]:
+        readings = self._read(batch)
+        others = {part: partners.everyone(vectors)[partners.places] for part, vectors in readings.items()}
+        losses = {}
+        for name, head in self.task_heads.items():
+            share = shares_of_task(partners, batch.labelled, name)
+            logits = head({part: mixed(vectors, others[part], share) for part, vectors in readings.items()})
+            if name in batch.offsets:
+                logits = logits + mixed(batch.offsets[name], partners.batch.offsets[name], share)
+            total = torch.zeros_like(share)
+            for side, counts in ((batch, share), (partners.batch, 1 - share)):
+                own = self._row_losses(head.task, logits, side.targets[name])
+                total = total + counts * own * side.weights.get(name, torch.ones_like(share))
+            losses[name] = total[batch.labelled[name]]
+        return losses
 
     def _row_losses(self, task: Task, logits: Tensor, targets: Tensor) -> Tensor:
         if self.training and self.objective != Objective():

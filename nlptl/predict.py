@@ -14,6 +14,7 @@ from nlptl._predict_rows import Row, rows_of
 from nlptl.errors import DataError
 from nlptl.progress import bar
 from nlptl.saved import Model, load
+from nlptl.tune._shelf import Shelf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def predict_file(
     text_pair = text_pair or served.columns.get("text_pair")
     columns = {"text": text, "text_pair": text_pair, "domain": domain, "id": id}
     needed = tuple(dict.fromkeys(name for name in columns.values() if name is not None))
-    if served.domain_heads or served.shelf is not None:
+    if served.domain_heads or isinstance(served.shelf, Shelf):
         columns["domain"] = domain or served.columns.get("domain")
     rows = rows_of(input, needed, columns["domain"])
     if batch_tokens is not None:

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from nlptl.errors import RecipeError, nearest
 
-ROOMS = ("data", "heads", "tune", "adapt", "balance", "diagnose", "export")
+ROOMS = ("data", "heads", "tune", "adapt", "augment", "balance", "diagnose", "export")
 """The rooms whose files are kinds, in recipe order; those of ``diagnose`` and ``export`` are not
 named in recipes."""
 

@@ -1,8 +1,9 @@
 """A model that answers: network and words, saved as a folder and loaded from it.
 
 ``model.json`` says what is what; ``heads.safetensors`` holds the weights of heads, words and single domains' heads,
-``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one for each domain, ``body.safetensors``
-those of the encoder's own weights that learned. The encoder itself is named, with the hash of its weights, not copied.
+``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one a domain or task, ``body.safetensors``
+those of the encoder's own weights that learned, ``inherited.safetensors`` those that earlier runs had changed before.
+The encoder itself is named, with the hash of the weights that training began from, not copied.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from nlptl._saved_answers import answer_table, listed
 from nlptl._saved_bank import open_shelf, own_logits, shared_heads
 from nlptl._saved_domains import DomainHeads, by_task, fit_domains, pack, unpack
 from nlptl._saved_export import beside, load_export, write_export
-from nlptl._saved_parts import head_settings, model_folder, put_tuned, under
+from nlptl._saved_parts import head_settings, load_base, model_folder, put_tuned, under
+from nlptl._saved_texts import found_again, named, texts_readings
 from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Task
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.store import encode
 from nlptl.errors import DataError, ModelError
@@ -35,6 +36,7 @@ from nlptl.model import Network, TaskHead
 from nlptl.recipe import Encoder
 from nlptl.tune._adapter import load_adapter, save_adapter
 from nlptl.tune._shelf import Shelf
+from nlptl.tune._task_bank import TaskShelf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +49,7 @@ class Model:
     """Texts → probabilities for every task.
 
     ``columns`` names the columns of the data that it was trained on, for files to be answered; ``shelf`` holds the
-    adapters of domains that have one of their own; by task, ``domain_heads`` what single domains add to a solved head
+    adapters of domains or tasks that have their own; by task, ``domain_heads`` what single domains add to a solved head
     and ``calibrations`` how its logits become probabilities and decisions.
     """
 
@@ -56,7 +58,7 @@ class Model:
         network: Network,
         words: Words | None = None,
         columns: Mapping[str, str | None] | None = None,
-        shelf: Shelf | None = None,
+        shelf: Shelf | TaskShelf | None = None,
         domain_heads: Mapping[str, DomainHeads] | None = None,
         calibrations: Mapping[str, Calibration] | None = None,
     ) -> None:
@@ -124,6 +126,7 @@ class Model:
             readings = encode(
                 self.network.backbone, texts, pairs, readings=self.network.readings, store=None, progress=progress
             )
+        readings = {**readings, **texts_readings(self.network, texts)}
         beside = self.words.logits(texts) if self.words else {}
         vectors: dict[str, Floats] = {}
         logits: dict[str, Floats] = {}
@@ -213,16 +216,19 @@ class Model:
             self.words.lexical.save(folder / "lexical.json")
         adapted = hasattr(backbone.body, "peft_config")
         if adapted:
-            save_adapter(backbone.body, folder / "adapter", backbone.located.name)
+            save_adapter(backbone.body, folder / "adapter", backbone.base_name)
         if backbone.rates:
             body = {name: p.detach().cpu().contiguous() for name, p in backbone.body.named_parameters()}
             save_file({name: body[name] for name in sorted(backbone.rates)}, folder / "body.safetensors")
+        if backbone.inherited is not None:
+            backbone.inherited.save(folder)
         if self.shelf is not None:
             self.shelf.copy(folder / "adapters")
         described = {
             "format": FORMAT,
             "encoder": backbone.settings.model_dump(mode="json"),
             "base": backbone.base_identity,
+            "parents": None if backbone.inherited is None else list(backbone.inherited.parents),
             "pooling": backbone.pooling,
             "precision": str(backbone.dtype).removeprefix("torch."),
             "adapter": adapted,
@@ -235,6 +241,7 @@ class Model:
                     "head": head.task.head.model_dump(mode="json"),
                     "labels": list(head.task.labels),
                     "reading": head.reading,
+                    "texts": named(self.network, name),
                 }
                 for name, head in self.network.task_heads.items()
             },
@@ -272,12 +279,7 @@ def load(path: Path | str) -> Model:
         calibrations = {name: Calibration(**one) for name, one in described.get("calibrations", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
         raise ModelError(f"the model in {folder} is damaged ({error}); save it again.") from error
-    backbone = Backbone.load(settings)
-    if backbone.base_identity != described["base"]:
-        raise ModelError(
-            f"the model in {folder} was trained on other weights of {backbone.located.name} than those found here; "
-            "its answers would be wrong. Get the encoder that it names, or train again."
-        )
+    backbone = load_base(settings, described, folder)
     if described["adapter"]:
         backbone.body = load_adapter(backbone.body, folder / "adapter")
     if described["tuned"]:
@@ -288,6 +290,7 @@ def load(path: Path | str) -> Model:
     }
     network = Network(backbone, heads)
     network.heads.load_state_dict(under("heads/", tensors))
+    network.text_scores = found_again(network, described["tasks"])
     shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
     words = None
     if (folder / "lexical.json").is_file():

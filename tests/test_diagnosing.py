@@ -107,3 +107,86 @@ def test_sources_are_ranked_without_a_label_of_the_target(settings: dict[str, An
     table.loc[table["user"] == "cy", "label"] = "ham"
     hidden = {**changed, "data": {"kind": "frame", "table": table, "domain": "user"}}
     assert dict(rank_sources(nlptl.Recipe(**hidden))) == dict(ranked)
+
+
+def test_words_that_mean_something_else_are_shown(tiny_encoder: Path) -> None:
+    rng = np.random.default_rng(0)
+    words = ("water", "oil", "time", "people", "day", "part", "number", "book", "long", "look")
+    rows = []
+    for user in ("ann", "<i>cy"):
+        for n in range(240):
+            label = ("ham", "spam")[n % 2]
+            told = "free" if (label == "spam") == (user == "ann") else "meeting"
+            rows.append({"text": " ".join([*rng.choice(words, 4), told, f"n{n}"]), "label": label, "user": user})
+    recipe = nlptl.Recipe(
+        data={"kind": "frame", "table": pd.DataFrame(rows), "domain": "user"},
+        transfer={"source": "ann", "target": "<i>cy", "hold_out": 0.3, "near": 1.0},
+        encoder={"model": str(tiny_encoder), "max_length": 24},
+        heads={"spam": {"kind": "linear", "column": "label"}},
+    )
+    found = recipe.diagnose("senses")
+    assert {row["word"] for row in found["<i>cy"]["flipped"]} == {"free", "meeting"}
+    assert found["<i>cy"]["looked_at"]["moved"] >= len(words)
+    json.dumps(dict(found))
+    assert "&lt;i&gt;cy" in found._repr_html_() and "<i>cy" not in found._repr_html_()
+    assert "2 words flipped" in repr(found)
+    blind = recipe.model_copy(update={"transfer": recipe.transfer.model_copy(update={"target_labels": 0})})
+    assert "cannot be known" in next(blind.diagnose("senses").cells())[2]
+
+
+@pytest.fixture
+def odd_rows(tiny_encoder: Path) -> nlptl.Recipe:
+    """Mail in which two texts come twice, one of them with two labels, and some labels are turned."""
+    table = mail(rows=60, people=("ann", "cy"))
+    table.loc[:2, "label"] = table.loc[:2, "label"].map({"ham": "spam", "spam": "ham"})
+    ann = table[table["user"] == "ann"]
+    twice = pd.concat([ann.iloc[[10, 20]]]).assign(label=["ham", "spam"])
+    twice.loc[twice.index[1], "label"] = ann.iloc[20]["label"]
+    twice.loc[twice.index[0], "label"] = "spam" if ann.iloc[10]["label"] == "ham" else "ham"
+    return nlptl.Recipe(
+        data={"kind": "frame", "table": pd.concat([table, twice], ignore_index=True), "domain": "user"},
+        transfer={"source": "ann", "target": "cy", "target_labels": 0, "hold_out": 0.5, "near": 1.0},
+        encoder={"model": str(tiny_encoder), "max_length": 24},
+        heads={"spam": {"kind": "linear", "column": "label"}},
+    )
+
+
+def test_rows_that_deserve_a_second_look(odd_rows: nlptl.Recipe) -> None:
+    pytest.importorskip("cleanlab")
+    found = odd_rows.diagnose("rows")
+    assert found["copies"] == 2 and [len(group) for group in found["duplicates"]] == [2, 2]
+    [[one, other]] = found["conflicts"]
+    assert one["text"] == other["text"] and {one["label"], other["label"]} == {"ham", "spam"}
+    assert all(row["label"] != row["suggested"] and row["domain"] == "ann" for row in found["noise"])
+    assert found["rows"] == 60 + 2 + 30  # and none of the thirty that are scored
+    json.dumps(dict(found))
+    assert "2 copies" in repr(found) and "one text, two labels" in found._repr_html_()
+
+
+def test_rows_to_label_next_are_the_targets_own(
+    odd_rows: nlptl.Recipe, settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = odd_rows.suggest(8)
+    look = Look.at(odd_rows)
+    scored = set(look.corpus.ids[look.turns[0].score])
+    assert len(table) == 8 and set(table["domain"]) == {"cy"} and not scored & set(table["id"])
+    unsure = odd_rows.suggest(5, by="uncertainty")["margin"].to_list()
+    assert unsure == sorted(unsure) and unsure[0] < 0.9
+
+    import yaml
+
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        main(["suggest", str(tmp_path / "recipe.yaml"), "-n", "4", "-o", str(tmp_path / "next.csv")])
+    assert not end.value.code and "margin" in capsys.readouterr().out
+    assert list(pd.read_csv(tmp_path / "next.csv").columns) == ["id", "domain", "text", "answer", "margin"]
+    assert len(pd.read_csv(tmp_path / "next.csv")) == 4
+    with pytest.raises(SystemExit):
+        main(["suggest", str(tmp_path / "recipe.yaml"), "-o", "next.xls"])
+    assert ".csv, .jsonl, .parquet" in capsys.readouterr().err
+
+
+def test_nothing_is_left_to_label(settings: dict[str, Any]) -> None:
+    everything = {**settings, "transfer": {**settings["transfer"], "target_labels": "all"}}
+    with pytest.raises(nlptl.DataError, match="none is left to label"):
+        nlptl.Recipe(**everything).suggest()

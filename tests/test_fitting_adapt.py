@@ -71,7 +71,9 @@ def test_label_shift_moves_a_solved_head_and_a_trained_one(tiny_encoder: Path, t
     gone = (rows.user == "dee") & (rows.label == "ham") & (rows.index % 5 != 0)
     rows[~gone].to_parquet(tmp_path / "mail.parquet")
     for tune in ("frozen", "lora"):
-        made = recipe(tiny_encoder, tmp_path / "mail.parquet", adapt=[{"kind": "label_shift"}], tune=tune)
+        made = recipe(
+            tiny_encoder, tmp_path / "mail.parquet", adapt=[{"kind": "label_shift", "sure": False}], tune=tune
+        )
         run = nlptl.fit(made, out=tmp_path / tune)
         [chosen] = run.results["chosen"]
         assert "label_shift (em): ham 0.590 → " in chosen["adapt"], chosen["adapt"]
@@ -105,10 +107,19 @@ def test_importance_weighs_rows_and_says_how_many_are_left(tiny_encoder: Path, t
 
 
 @pytest.mark.parametrize(
-    ("kinds", "tune"), [(["coral", "dann", "self_training"], "lora"), (["importance", "label_shift"], "frozen")]
+    ("kinds", "tune", "train"),
+    [
+        (["coral", "dann", "self_training"], "lora", {}),
+        (["importance", "label_shift"], "frozen", {}),
+        (["tapt"], "lora", {}),
+        *((["mcc"], "lora", {"select": by, "validation": 0.2}) for by in ("source", "importance", "snd", "entropy")),
+    ],
 )
-def test_the_targets_labels_are_never_read(tiny_encoder: Path, tmp_path: Path, kinds: list[str], tune: str) -> None:
-    """Shuffle all of the target's labels: every answer stays the same to the bit, and only the scores change."""
+def test_the_targets_labels_are_never_read(
+    tiny_encoder: Path, tmp_path: Path, kinds: list[str], tune: str, train: dict[str, Any]
+) -> None:
+    """Shuffle all of the target's labels: every answer stays the same to the bit, and only the scores change; whatever
+    adapts and whatever chooses the epoch."""
     found = []
     for name in ("as they are", "shuffled"):
         rows = mail()
@@ -119,7 +130,8 @@ def test_the_targets_labels_are_never_read(tiny_encoder: Path, tmp_path: Path, k
         made = recipe(tiny_encoder, tmp_path / f"{name}.parquet", adapt=[{"kind": kind} for kind in kinds], tune=tune)
         ids = made.data.model_copy(update={"id": "id"})
         pd.read_parquet(ids.path).assign(id=[str(place) for place in range(len(rows))]).to_parquet(ids.path)
-        run = nlptl.fit(made.model_copy(update={"data": ids}), out=tmp_path / name)
+        loop = made.train.model_copy(update=train)
+        run = nlptl.fit(made.model_copy(update={"data": ids, "train": loop}), out=tmp_path / name)
         found.append((answers(run), run.results["overall"]["accuracy"]))
     assert np.array_equal(found[0][0], found[1][0])
     assert found[0][1] != found[1][1]

@@ -1,6 +1,7 @@
 """Each target gets the rung that its evidence supports: on made vectors with a known truth, and through a whole run."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl._fitting_gate_lora import train_rehearsals
 from nlptl._fitting_rungs import RUNGS, Situation, Table, climb, right
 from nlptl.contracts import Task
 from nlptl.evaluate.gate import choose
@@ -119,7 +121,103 @@ def test_a_run_says_what_each_target_got_and_why(tiny_encoder: Path, tmp_path: P
         np.testing.assert_allclose(answers["spam.ham"] + answers["spam.spam"], 1)
 
 
-def test_the_labels_of_scored_rows_choose_nothing(tiny_encoder: Path, tmp_path: Path) -> None:
+LORA = {"tune": {"kind": "lora"}, "train": {"epochs": 2, "lr": 0.03, "batch_rows": 16}}
+APART = {**LORA, "tune": {"kind": "lora", "per": "domain"}}
+
+
+def sections(made: nlptl.Recipe, changed: dict[str, Any]) -> nlptl.Recipe:
+    """``made`` over vectors alone, with other sections."""
+    encoder = {**made.encoder.model_dump(), "lexical": None, **changed.get("encoder", {})}
+    return nlptl.Recipe(**{**made.model_dump(), **changed, "encoder": encoder})
+
+
+@pytest.mark.parametrize(
+    ("changed", "labels", "candidate"),
+    [(LORA, 0, "lora"), (LORA, 4, "lora"), (APART, 4, "domain_lora")],
+    ids=["lora, no labels", "lora", "apart"],
+)
+def test_lora_is_rehearsed_beside_the_solved_rungs(
+    tiny_encoder: Path, tmp_path: Path, changed: dict[str, Any], labels: int, candidate: str
+) -> None:
+    """An adapter for each source that plays the target, and none for folds of the target's own labels."""
+    mail().to_parquet(tmp_path / "mail.parquet")
+    made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=labels), changed)
+    run = nlptl.fit(made, out=tmp_path / "run")
+    [row] = run.results["gate"]
+    tried = {trial["candidate"]: trial for trial in row["trials"]}
+    solved = ("label_shift", "target_only", "per_domain") if labels else ("label_shift",)
+    assert tuple(tried) == (*solved, candidate)
+    assert tried[candidate]["rows"] == tried["label_shift"]["rows"]
+    rehearsed = tmp_path / "run" / "checkpoints" / "0-all-rehearsed"
+    assert set(json.loads((rehearsed / "domains.json").read_text())) == {"ann", "bob", "cy"}
+    again = nlptl.fit(made, out=tmp_path / "run", resume=True)
+    assert again.results["gate"] == run.results["gate"]
+
+
+def test_who_rehearses_is_taught_by_the_others_alone(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each source in turn is answered by an adapter that none of its rows taught, and well: it is easy."""
+    mail().to_parquet(tmp_path / "mail.parquet")
+    seen: dict[str, Any] = {}
+
+    def watched(setting: Any, turn: Any, task: str, seed: int, lanes: Any) -> Any:
+        seen.update(lanes=lanes, answers=train_rehearsals(setting, turn, task, seed, lanes), corpus=setting.corpus)
+        return seen["answers"]
+
+    monkeypatch.setattr("nlptl._fitting_gate.train_rehearsals", watched)
+    made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), LORA)
+    nlptl.fit(made, out=tmp_path / "run")
+    assert set(seen["lanes"]) == {"ann", "bob", "cy"}
+    for name, lane in seen["lanes"].items():
+        domains = seen["corpus"].domains
+        assert set(domains[lane.teach]) == {"ann", "bob", "cy"} - {name} and not len(lane.shown)
+        assert set(domains[lane.scored]) == {name} and len(lane.scored) == 40
+        right = seen["answers"][name].argmax(1) == seen["corpus"].encoded["spam"][lane.scored]
+        assert right.mean() > 0.7
+
+
+def test_a_trained_winner_is_shipped_as_it_was_trained(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With rehearsals that are all right, and solved ones that are not, the turn's LoRA model serves the target."""
+    rows = mail()
+    rows["text"] = rows["text"].sample(frac=1, random_state=0).to_numpy()  # texts tell nothing: solved heads err
+    rows.to_parquet(tmp_path / "mail.parquet")
+
+    def perfect(setting: Any, turn: Any, task: str, seed: int, lanes: Any) -> Any:
+        return {name: np.eye(2)[setting.corpus.encoded[task][lane.scored]] for name, lane in lanes.items()}
+
+    monkeypatch.setattr("nlptl._fitting_gate.train_rehearsals", perfect)
+    made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), LORA)
+    run = nlptl.fit(made, out=tmp_path / "run")
+    assert run.results["domains"]["dee"]["shipped"] == "lora"
+    assert (tmp_path / "run" / "model" / "dee" / "adapter").is_dir()
+    served = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    model, lora, solved = (np.stack(list(served[name])) for name in ("model", "lora", "solved"))
+    np.testing.assert_array_equal(model, lora)
+    assert np.abs(model - solved).max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"tune": {"kind": "full"}}, "auto compares solved heads and LoRA, and tune.kind is full"),
+        ({"tune": {"kind": "lora", "dora": True}}, "auto trains adapters side by side, without tune.dora"),
+        ({**LORA, "adapt": [{"kind": "mcc"}]}, "auto rehearses plain LoRA, and not adapt: mcc"),
+        ({**LORA, "encoder": {"lexical": "tfidf"}}, "auto rehearses LoRA over vectors alone. Drop encoder.lexical"),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_refused(
+    tiny_encoder: Path, tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(nlptl.RecipeError) as caught:
+        sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), changed)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("changed", [{}, LORA], ids=["solved", "lora"])
+def test_the_labels_of_scored_rows_choose_nothing(tiny_encoder: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
     table = mail(people=("ann", "bob", "cy"))
     table["id"] = [f"row {place}" for place in range(len(table))]
     settings = {"target": ["cy"], "target_labels": 0}
@@ -127,6 +225,7 @@ def test_the_labels_of_scored_rows_choose_nothing(tiny_encoder: Path, tmp_path: 
     for name in ("true", "turned"):
         table.to_parquet(tmp_path / f"{name}.parquet")
         made = recipe(tiny_encoder, tmp_path / f"{name}.parquet", **settings)
+        made = sections(made, changed) if changed else made
         made = made.model_copy(update={"data": made.data.model_copy(update={"id": "id"})})
         runs.append(nlptl.fit(made, out=tmp_path / name))
         table.loc[table["user"] == "cy", "label"] = "spam"

@@ -26,6 +26,7 @@ def test_all_is_exactly_the_public_surface() -> None:
         "RunError",
         "__version__",
         "adapt",
+        "augment",
         "balance",
         "data",
         "diagnose",

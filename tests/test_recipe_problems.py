@@ -60,13 +60,13 @@ def test_a_label_that_yaml_reads_as_something_else_is_to_be_quoted(tmp_path: Pat
         (DATA + "heads: {}\n", "2: heads: holds nothing; it needs at least 1."),
         (
             DATA + "heads: {spam: {column: x}}\n",
-            "2: heads.spam.kind: is missing. Choices: knn, label_names, ",
+            "2: heads.spam.kind: is missing. Choices: entail, knn, label_names, ",
         ),
         (DATA + "heads: {spam: linear}\n", "2: heads.spam: 'linear' is not a mapping; write {kind: linear}."),
         ("data: {path: x.csv}\n" + HEADS, "1: data.kind: is missing. Choices: csv, "),
         ("data: mail.csv\n" + HEADS, "1: data: 'mail.csv' is not a mapping."),
         ("data: {a: {kind: csv}}\n" + HEADS, "1: data.a.path: is missing; write it"),
-        (DATA + HEADS + "lr: 3\n", "3: lr: unknown key; did you mean 'train.lr'? Choices: name, seed, data"),
+        (DATA + HEADS + "lr: 3\n", "3: lr: unknown key; did you mean 'train.lr'? Choices: name, seed, before, data"),
         (
             DATA + HEADS + "encoder: {hold_out: 1}\n",
             "3: encoder.hold_out: unknown key; did you mean 'transfer.hold_out'?",

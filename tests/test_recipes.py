@@ -34,6 +34,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         {"text": [f"it is a good book {n}" if n % 2 else f"they had a contract {n}" for n in range(30)],
          "label": ["subjective" if n % 2 else "objective" for n in range(30)]}
     ).to_parquet(folder / "subj.parquet")  # fmt: skip
+    topics = ("World", "Sports", "Business", "Sci/Tech")
+    pd.DataFrame(
+        {"text": [f"number {n} of {n * n} in the {topics[n % 4]} report" for n in range(60)],
+         "label": [topics[n % 4] for n in range(60)]}
+    ).to_parquet(folder / "ag_news_test.parquet")  # fmt: skip
     reviews = [
         {"text": f"a {mood} {product} number {n}", "label": label, "domain": product}
         for product in ("books", "dvd", "kitchen")
@@ -42,7 +47,31 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     ]
     for name in ("amazon_3domains", "reviews_10domains"):
         pd.DataFrame(reviews).to_parquet(folder / f"{name}.parquet")
+    films = [
+        {"text": f"a {mood} movie {n}", "label": label, "split": "train" if n < 20 else "test"}
+        for n in range(25)
+        for mood, label in (("good", "positive"), ("bad", "negative"))
+    ]
+    pd.DataFrame(films).to_parquet(folder / "sst2_sentences.parquet")
+    questions = [
+        {"text": f"{text} {n}", "label": label, "split": "test" if n % 4 == 0 else "train"}
+        for label, text in (("time", "what time is it"), ("love", "do they love you"), ("oos", "water oil"))
+        for n in range(16)
+    ]
+    pd.DataFrame(questions).to_parquet(folder / "clinc150_small.parquet")
     return {path.name: str(path) for path in folder.iterdir()}
+
+
+def encoders(recipe: nlptl.Recipe, data: dict[str, str], tiny: Path) -> list[str]:
+    """Overrides that put the tiny encoder in the place of the real one, in what runs first too."""
+    if recipe.encoder.among:
+        return [f"encoder.among=[{tiny}]"]
+    if recipe.before is None:
+        return [f"encoder.model={tiny}"]
+    return [
+        f"before.encoder.model={tiny}", "before.encoder.max_length=24", "before.evaluate.bootstrap=100",
+        f"before.data.path={data[Path(recipe.before.data.path).name]}", "before.train.max_steps=2",
+    ]  # fmt: skip
 
 
 def test_there_are_recipes() -> None:
@@ -54,7 +83,8 @@ def test_the_recipe_opens_with_its_command_and_runs(
     path: Path, data: dict[str, str], tiny_encoder: Path, tmp_path: Path
 ) -> None:
     assert f"nlptl run recipes/{path.name}" in path.read_text(encoding="utf-8")
-    overrides = [f"encoder.model={tiny_encoder}", "encoder.max_length=24", "evaluate.bootstrap=100", "train.epochs=1"]
+    overrides = ["encoder.max_length=24", "evaluate.bootstrap=100", "train.epochs=1"]
+    overrides += encoders(nlptl.Recipe.load(path), data, tiny_encoder)
     source = nlptl.Recipe.load(path).data
     if isinstance(source, dict):
         overrides += [f"data.{name}.path={data[Path(one.path).name]}" for name, one in source.items()]
@@ -68,5 +98,19 @@ def test_the_recipe_opens_with_its_command_and_runs(
     run = nlptl.fit(nlptl.Recipe.load(path, *overrides), out=tmp_path / "run")
     for task in run.results["tasks"].values():
         assert task["domains"]
-        assert set(task["baselines"]) == {"majority", "tfidf", "probe"}
+        without_names = {"cosine"} if path.stem == "zero_shot" else {"majority", "tfidf", "probe"}
+        assert set(task["baselines"]) - ({"cosine"} - without_names) == without_names
     assert (tmp_path / "run" / "report.html").stat().st_size > 1000
+
+
+def test_the_recipe_to_look_with_looks(data: dict[str, str], tiny_encoder: Path) -> None:
+    path = Path(__file__).parents[1] / "recipes" / "diagnose_users.yaml"
+    overrides = (f"encoder.model={tiny_encoder}", "encoder.max_length=24", f"data.path={data['mail.parquet']}")
+    recipe = nlptl.Recipe.load(path, *overrides, "transfer.target=[ada]", "transfer.near=1.0")
+    assert recipe.diagnose()["ada"]["shift"]["words"]
+    assert set(recipe.diagnose("senses")["ada"]) == {"moved", "flipped", "looked_at"}
+    assert recipe.diagnose("rows")["rows"] > 10
+    blind = nlptl.Recipe.load(
+        path, *overrides, "transfer.target=[ada]", "transfer.near=1.0", "transfer.target_labels=0"
+    )
+    assert set(blind.suggest(3)["domain"]) == {"ada"}

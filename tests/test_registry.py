@@ -25,7 +25,7 @@ def test_a_kind_is_found_by_name() -> None:
 
 
 def test_an_unknown_kind_gets_the_nearest_and_the_choices() -> None:
-    with pytest.raises(RecipeError, match=r"no tune kind 'lroa'; did you mean 'lora'\? Choices: frozen, .*lora"):
+    with pytest.raises(RecipeError, match=r"no tune kind 'lroa'; did you mean 'lora'\? Choices: auto, .*lora"):
         registry.find("tune", "lroa")
 
 

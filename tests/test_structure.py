@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "errors", "registry", "progress", "contracts", "recipe", "data", "encoder", "heads", "evaluate",
     "diagnose", "transfer", "tune",
-    "adapt", "balance", "model",
+    "augment", "adapt", "balance", "model",
     "train", "report", "saved", "export", "fitting", "diagnosing", "predict", "cli", "__main__",
 )  # fmt: skip
 """The rooms; each imports only itself and those to its left. ``_cli_init`` belongs to ``cli``, and so on."""

@@ -21,7 +21,7 @@ class Coral(Term):
     """
 
     kind: Literal["coral"] = "coral"
-    weight: float = Field(10.0, ge=0, description="What the term is multiplied by.")
+    weight: float = Field(0.3, ge=0, description="What the term is multiplied by.")
 
     def loss(self, step: Step, layers: nn.Module | None) -> Tensor:
         """Equation 1 of the paper, without units."""

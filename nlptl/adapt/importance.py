@@ -19,13 +19,18 @@ class Importance(Adapt):
 
     A regularised logistic regression tells source from target; a row's weight is the odds of being a target's, by the
     fold that did not see the row. It weighs the solved head's rows and the rows of the loss, in cross-validation too
-    (Sugiyama et al. 2007). Where the sides hardly overlap few rows carry all weight: the effective number is reported.
+    (Sugiyama et al. 2007). Where the sides hardly overlap few rows would carry all weight and the head would be fitted
+    to them alone: weights are then flattened until enough rows are left, and the effective number is reported.
     """
 
     kind: Literal["importance"] = "importance"
     exponent: float = Field(
         0.5, ge=0, le=1, description="Of the ratio: 1 is unbiased, 0 weighs nothing, between them variance is saved."
     )
+    effective: float = Field(
+        0.5, ge=0, lt=1, description="The exponent falls until the effective rows are so large a share of all."
+    )
+    keep_shares: bool = Field(True, description="Rows of each label keep their share of all weight.")
     most: float = Field(10.0, gt=1, description="Weights are cut at so many times their mean.")
 
     def weights(self, source: Floats, target: Floats, groups: Ints, *, seed: int) -> Floats:
@@ -36,7 +41,18 @@ class Importance(Adapt):
             groups: (source rows,) near-duplicate groups, which no fold divides.
             seed: of the folds.
         """
-        return flattened(density_ratio(source, target, groups, seed=seed), exponent=self.exponent, most=self.most)
+        ratios = density_ratio(source, target, groups, seed=seed)
+        return spread_out(ratios, exponent=self.exponent, most=self.most, least=self.effective * len(source))
+
+
+def spread_out(ratios: Floats, *, exponent: float, most: float, least: float) -> Floats:
+    """(rows,) ratios, ``flattened`` by the largest exponent up to ``exponent``, in twentieths of it, that leaves at
+    least so many effective rows."""
+    for share in np.linspace(1, 0, 21):
+        weights = flattened(ratios, exponent=exponent * share, most=most)
+        if effective_rows(weights) >= least:
+            break
+    return weights
 
 
 def density_ratio(source: Floats, target: Floats, groups: Ints, *, seed: int) -> Floats:
@@ -53,6 +69,15 @@ def density_ratio(source: Floats, target: Floats, groups: Ints, *, seed: int) ->
     head = solve_head(task, {"last": np.concatenate([source, target])}, sides, folds)
     log_odds = head.out_of_fold[: len(source), 0] - np.log(len(target) / len(source))
     return np.asarray(np.exp(np.clip(log_odds, -30, 30)))
+
+
+def with_shares_kept(weights: Floats, labels: Ints) -> Floats:
+    """(rows,) weights whose mean is 1 over the rows of each label: what resembles the target shall not move how often
+    labels are expected, which weights tell badly."""
+    kept = weights.astype(np.float64)
+    for label in np.unique(labels):
+        kept[labels == label] /= kept[labels == label].mean()
+    return kept
 
 
 def flattened(ratios: Floats, *, exponent: float, most: float) -> Floats:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from nlptl._contracts_adapt import Adapt, Answers
+from nlptl.adapt._sure_shift import ALPHA, TOLERATED, beyond_error, likelihood_ratio, mixture_fits
 from nlptl.contracts import Floats, Ints
 from nlptl.errors import RunError
 from nlptl.heads._label_shares import Shares, em_shares, odds, taught_shares
-from nlptl.heads._temperature import fit_temperature
+from nlptl.heads._temperature import fit_bias_corrected
 
 
 class LabelShift(Adapt):
@@ -19,36 +22,79 @@ class LabelShift(Adapt):
 
     ``em``: Saerens et al. 2002; ``bbse``: black-box shift estimation, Lipton et al. 2018 (arXiv 1802.03916). Both rest
     on p(x | y) being the same, and read the solved head's answers: on rows that taught, those of the fold that had not
-    seen them, by which they are calibrated. The intercepts then move; nothing is trained. For one target at a time.
+    seen them, by which they are calibrated with biases (Alexandari et al. 2020, arXiv 1901.06852). Where texts differ
+    in other ways, any estimate moves: intercepts move only where the shift is sure. For one target at a time.
     """
 
     kind: Literal["label_shift"] = "label_shift"
     method: Literal["em", "bbse"] = Field("em", description="How the target's shares are estimated.")
+    sure: bool = Field(True, description="Move only where the shift is sure; false: always.")
     least: float = Field(0.05, gt=0, description="For bbse: the least singular value, of which 1 is a perfect head's.")
 
-    def shift(self, answers: Answers) -> tuple[Shares, Shares, float]:
-        """(labels,) shares that taught, (labels,) shares of the target, and the temperature by which the head's logits
-        are calibrated.
+    def shift(self, answers: Answers) -> Found:
+        """What the target's answers say of its shares, and whether it is to be believed.
 
         Raises:
             RunError: for bbse, where the head tells some labels apart too poorly to be inverted.
         """
-        task, taught = answers.task, taught_shares(answers.task, answers.labels)
-        temperature = fit_temperature(task, answers.source, answers.labels)
-        source, target = (task.probabilities(z / temperature) for z in (answers.source, answers.target))
+        task = answers.task
+        taught, scale = taught_shares(task, answers.labels), fit_bias_corrected(task, answers.source, answers.labels)
+        shares = self._shares(answers, answers.source, answers.labels, answers.target)
+        doubt = self._doubt(answers, taught, shares, scale) if self.sure else ""
+        return Found(taught, shares, scale, doubt)
+
+    def _shares(self, answers: Answers, source: Floats, labels: Ints, target: Floats) -> Shares:
+        """(labels,) shares of the rows that have the logits ``target``, by a head calibrated on ``source``."""
+        task, (temperature, bias) = answers.task, fit_bias_corrected(answers.task, source, labels)
+        posteriors = task.probabilities(target / temperature + bias)
         if self.method == "em":
-            return taught, em_shares(target, taught), temperature
-        return taught, bbse_shares(source, answers.labels, target, least=self.least), temperature
+            return em_shares(posteriors, taught_shares(task, labels))
+        return bbse_shares(task.probabilities(source / temperature + bias), labels, posteriors, least=self.least)
+
+    def _doubt(self, answers: Answers, taught: Shares, shares: Shares, scale: tuple[float, Floats]) -> str:
+        """Why the shares are not to be believed; empty where they are."""
+        temperature, bias = scale
+        posteriors = answers.task.probabilities(answers.target / temperature + bias)
+        chance = likelihood_ratio(posteriors, taught, shares)
+        if chance > ALPHA:
+            return f"they may be the same (p = {chance:.2f})"
+        if answers.domains is not None:
+            names = np.unique(answers.domains.astype(str))
+            errors = np.array([self._error(answers, answers.domains.astype(str) == name) for name in names])
+            return "" if beyond_error(shares, taught, errors) else "estimates for the sources err as much"
+        fits = mixture_fits(answers.source, answers.labels, answers.target, taught, shares)
+        return "" if fits >= TOLERATED else f"no shares of labels explain the answers (p = {fits:.2f})"
+
+    def _error(self, answers: Answers, here: npt.NDArray[np.bool_]) -> Shares:
+        """(labels,) what is estimated of one source domain, as if it were the target, less the truth."""
+        found = self._shares(answers, answers.source[~here], answers.labels[~here], answers.source[here])
+        return found - taught_shares(answers.task, answers.labels[here])
 
     def offsets(self, answers: Answers, temperature: float | None) -> tuple[Floats, str]:
-        """(outputs,) what is added to logits, calibrated by ``temperature`` (None: the source's answers' own), and what
-        was found, in words."""
-        taught, shares, own = self.shift(answers)
-        scale = own if temperature is None else temperature
+        """(outputs,) what is added to logits, calibrated by ``temperature`` (None: as the source's are), and what was
+        found, in words."""
+        found, task = self.shift(answers), answers.task
+        own, bias = found.scale
         moved = ", ".join(
-            f"{label} {a:.3f} → {b:.3f}" for label, a, b in zip(answers.task.labels, taught, shares, strict=True)
+            f"{label} {a:.3f} → {b:.3f}" for label, a, b in zip(task.labels, found.taught, found.shares, strict=True)
         )
-        return odds(answers.task, taught, shares, scale), f"label_shift ({self.method}): {moved}; temperature {own:.2f}"
+        words = f"label_shift ({self.method}): {moved}; temperature {own:.2f}"
+        if found.doubt:
+            return np.zeros(task.outputs), f"{words}; not moved: {found.doubt}"
+        if temperature is not None:
+            return odds(task, found.taught, found.shares, temperature), words
+        return own * bias + odds(task, found.taught, found.shares, own), words
+
+
+@dataclass(frozen=True)
+class Found:
+    """(labels,) shares that ``taught``, (labels,) ``shares`` of the target, the temperature and biases by which logits
+    are calibrated, and why the shares are not to be believed, if so."""
+
+    taught: Shares
+    shares: Shares
+    scale: tuple[float, Floats]
+    doubt: str
 
 
 def bbse_shares(source: Floats, labels: Ints, target: Floats, *, least: float) -> Shares:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from nlptl._contracts_adapt import Step, Term
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ class Mmd(Term):
     """
 
     kind: Literal["mmd"] = "mmd"
+    weight: float = Field(0.3, ge=0, description="What the term is multiplied by.")
 
     def loss(self, step: Step, layers: nn.Module | None) -> Tensor:
         """The squared discrepancy; without units, at most about 2, and slightly below 0 by chance."""

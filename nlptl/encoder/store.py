@@ -64,6 +64,8 @@ def encode(
     Args:
         progress: receives the distinct texts done and those there are to do, where any are.
     """
+    if not readings:
+        return {}
     keys = _keys(texts, pairs)
     distinct, places, back = np.unique(keys, return_index=True, return_inverse=True)
     kept: dict[str, Floats] = {name: np.zeros((len(distinct), backbone.width), np.float32) for name in readings}

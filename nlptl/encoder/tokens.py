@@ -17,6 +17,8 @@ from nlptl.recipe import Encoder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from nlptl.encoder._lower import Lower, LowerBatch
+
 PAD_MULTIPLE = 16
 """Batches are padded to a multiple of this. With AVX-512's 16 lanes, sums then run in the same order whatever else is
 in the batch: a text gets the same vector, to the bit, in every batch (measured on BERT, float32 and bfloat16)."""
@@ -36,6 +38,30 @@ class TokenBatch:
     token_type_ids: Tensor | None
     owners: Tensor
     rows: int
+    lower: LowerBatch | None = None
+    """What frozen lower layers said of the sequences, where it was kept."""
+
+    def given(self) -> dict[str, Tensor]:
+        """What a body reads of it."""
+        given = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        return given if self.token_type_ids is None else {**given, "token_type_ids": self.token_type_ids}
+
+    def taken(self, rows: Tensor) -> TokenBatch:
+        """Some rows of it, in the order of ``rows``, which may name a row more than once."""
+        per_row = torch.bincount(self.owners, minlength=self.rows)
+        counts, firsts = per_row[rows], (per_row.cumsum(0) - per_row)[rows]
+        owners = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), counts)
+        within = torch.arange(len(owners), device=rows.device) - (counts.cumsum(0) - counts)[owners]
+        at = firsts[owners] + within
+        types = None if self.token_type_ids is None else self.token_type_ids[at]
+        lower = None if self.lower is None else self.lower.taken(at)
+        return TokenBatch(self.input_ids[at], self.attention_mask[at], types, owners, len(rows), lower)
+
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same on ``device``."""
+        types = None if self.token_type_ids is None else self.token_type_ids.to(device)
+        ids, mask, owners = (each.to(device) for each in (self.input_ids, self.attention_mask, self.owners))
+        return TokenBatch(ids, mask, types, owners, self.rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +81,8 @@ class Tokens:
     pad: int
     positions: int | None = None
     """The encoder's bound on a sequence, which padding keeps to."""
+    lower: Lower | None = None
+    """What frozen lower layers say of the sequences, where it is kept."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -68,13 +96,12 @@ class Tokens:
 
     def batch(self, rows: Ints, device: torch.device | str = "cpu", *, multiple: int = PAD_MULTIPLE) -> TokenBatch:
         """The rows at positions ``rows``, padded to a multiple of ``multiple``."""
-        sequences = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
+        sequences, taken = self.places(rows)
         owners = np.repeat(np.arange(len(rows)), [self.starts[row + 1] - self.starts[row] for row in rows])
         lengths = self.offsets[sequences + 1] - self.offsets[sequences]
         longest = -(-int(lengths.max()) // multiple) * multiple
         longest = longest if self.positions is None else min(longest, self.positions)
         filled = np.arange(longest) < lengths[:, None]
-        taken = np.concatenate([np.arange(self.offsets[s], self.offsets[s + 1]) for s in sequences])
 
         def padded(flat: npt.NDArray[np.generic], pad: int) -> Tensor:
             table = np.full((len(sequences), longest), pad, dtype=np.int64)
@@ -87,7 +114,13 @@ class Tokens:
             None if self.types is None else padded(self.types, 0),
             torch.from_numpy(owners).to(device),
             len(rows),
+            None if self.lower is None else self.lower.batch(sequences, taken, filled, device),
         )
+
+    def places(self, rows: Ints) -> tuple[Ints, Ints]:
+        """The sequences of ``rows``, one row after another, and where in ``ids`` their tokens are."""
+        sequences = np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
+        return sequences, np.concatenate([np.arange(self.offsets[s], self.offsets[s + 1]) for s in sequences])
 
 
 class Reads(Protocol):

@@ -7,6 +7,7 @@ from copy import deepcopy
 from nlptl.errors import ModelError
 from nlptl.model import Network
 from nlptl.saved import Model
+from nlptl.tune._task_bank import TaskShelf
 
 
 def merged(model: Model, kind: str) -> Network:
@@ -16,9 +17,10 @@ def merged(model: Model, kind: str) -> Network:
         ModelError: each domain has an adapter of its own, so that there is no one encoder.
     """
     if model.shelf is not None:
+        whose = "task" if isinstance(model.shelf, TaskShelf) else "domain"
         raise ModelError(
-            f"each domain of this model has an adapter of its own, so there is no one encoder to export to {kind}; "
-            "export to adapter, which writes each domain's."
+            f"each {whose} of this model has an adapter of its own, so there is no one encoder to export to {kind}; "
+            f"export to adapter, which writes each {whose}'s."
         )
     network = deepcopy(model.network).cpu().float()
     body = network.backbone.body

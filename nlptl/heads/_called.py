@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
@@ -14,6 +14,13 @@ Phrasings: TypeAlias = Annotated[
     dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] | None,
     Field(description="By label, names or short descriptions; none: the labels themselves, _ and - as spaces."),
 ]
+
+
+def labels_from_names(values: Any) -> Any:
+    """A head's settings before they are checked, with the labels that ``names`` names where no others are given."""
+    if isinstance(values, dict) and values.get("labels") is None and isinstance(values.get("names"), dict):
+        return values | {"labels": tuple(values["names"])}
+    return values
 
 
 def phrasings_of(labels: Sequence[str], names: Mapping[str, tuple[str, ...]] | None) -> tuple[tuple[str, ...], ...]:

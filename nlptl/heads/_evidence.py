@@ -14,6 +14,8 @@ from nlptl.contracts import Floats, Ints, Task
 if TYPE_CHECKING:
     from torch import nn
 
+    from nlptl._contracts_texts import TextScores
+
 Folds = Sequence[tuple[Ints, Ints]]
 Names = Mapping[str, Sequence[Floats]]
 """By reading: for each label (phrasings, width) vectors of what it is called."""
@@ -47,6 +49,8 @@ class ClosedForm:
     reading: str
     net: nn.Module
     chosen: Mapping[str, Any]
+    scores: TextScores | None = None
+    """What reads the texts, where the head does so itself."""
 
 
 def log_loss(probabilities: Floats, classes: Ints) -> float:

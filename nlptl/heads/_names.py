@@ -90,11 +90,17 @@ def calibrated(toward: Array, texts: Array) -> NameScores:
     cosines = texts @ toward.T
     factor = SPREAD / (float((cosines - cosines.mean(axis=0)).std()) or 1.0)
     scores = NameScores(toward.T * factor, -cosines.mean(axis=0) * factor)
-    log_share = np.zeros(len(toward))
+    return NameScores(scores.weights, scores.bias + log_shares(cosines * factor + scores.bias))
+
+
+def log_shares(scores: Floats) -> Array:
+    """(rows, labels) scores in nats → (labels,) log of the labels' shares: ``SHARE_ROUNDS`` steps of expectation
+    maximisation from equal ones, ``share_c ← mean_i softmax(z_i + log share)_c``."""
+    found = np.zeros(scores.shape[1])
     for _ in range(SHARE_ROUNDS):
-        shares = softmax(cosines * factor + scores.bias + log_share).mean(axis=0)
-        log_share = np.log(np.maximum(shares, 1e-12))
-    return NameScores(scores.weights, scores.bias + log_share)
+        shares = softmax(scores + found).mean(axis=0)
+        found = np.log(np.maximum(shares, 1e-12))
+    return found
 
 
 def refined(names: Array, texts: Floats, *, rounds: int) -> NameScores:

@@ -107,18 +107,24 @@ def solve_head(
         words: (rows, words) sparse features.
         row_weights: (rows,) how much each row teaches, and counts where it is held out; none: 1 each.
         prior: by reading, (width, outputs) directions of the weights' prior mean, whose scale is chosen on the folds
-            too; none: the mean is 0.
+            too; none, or of a reading that is not in it: the mean is 0.
     """
     weights = np.ones(len(encoded)) if row_weights is None else row_weights
-    scales = (0.0,) if prior is None else PRIOR_SCALES
+    toward = {name: None if prior is None else prior.get(name) for name in readings}
     searches = [
-        _Search(task, name, vectors, encoded, folds, words, weights, scale, None if prior is None else prior[name])
+        _Search(task, name, vectors, encoded, folds, words, weights, scale, toward[name])
         for name, vectors in readings.items()
-        for scale in scales
+        for scale in ((0.0,) if toward[name] is None else PRIOR_SCALES)
     ]
     best = min(searches, key=_Search.first_round)
     best.descend()
     return best.solved()
+
+
+def fold_loss(task: Task, vectors: Floats, encoded: npt.NDArray[Any], folds: Folds, precision: float) -> float:
+    """Cross-validated loss, in nats a row, of the head over (rows, width) ``vectors`` at one of ``PRECISIONS``."""
+    search = _Search(task, "", vectors, encoded, folds, None, np.ones(len(encoded)), 0.0, None)
+    return search.at((PRECISIONS.index(precision), START[1]))
 
 
 class _Search:
@@ -150,6 +156,11 @@ class _Search:
         mean[: self.design.lead] = torch.as_tensor(toward)
         deviation = float(self.design.times(mean).std())
         return mean * (self.prior_scale / deviation) if deviation > 0 else None
+
+    def at(self, point: Point) -> float:
+        """The loss of that point alone."""
+        self._try([point], start=None)
+        return self.losses[point]
 
     def first_round(self) -> float:
         """Try where the search begins and the points beside it; the lowest loss found."""

@@ -31,3 +31,29 @@ def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any]) -> fl
 
     found = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded")
     return float(np.exp(found.x))
+
+
+def fit_bias_corrected(task: Task, logits: Floats, encoded: npt.NDArray[Any]) -> tuple[float, npt.NDArray[np.float64]]:
+    """The T within ``RANGE`` and the (outputs,) biases b for which logits / T + b have the lowest log loss.
+
+    Bias-corrected temperature scaling (Alexandari, Kundaje & Shrikumar 2020, arXiv 1901.06852, section 4): without the
+    biases, a head that answers one label too often would pass for a shift of the labels. Arguments as for
+    ``fit_temperature``; biases are held within ±5.
+    """
+    import torch
+    from scipy.optimize import minimize
+
+    from nlptl.heads._solve import row_losses
+
+    raw, targets = torch.from_numpy(np.asarray(logits, dtype=np.float64)), torch.from_numpy(task.targets(encoded))
+
+    def loss(point: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        at = torch.tensor(point, dtype=torch.float64, requires_grad=True)
+        value = row_losses(raw / at[0].exp() + at[1:], targets, task.link).mean()
+        [gradient] = torch.autograd.grad(value, [at])
+        return float(value.detach()), gradient.numpy()
+
+    start = np.zeros(1 + raw.shape[1])
+    bounds = [tuple(np.log(RANGE)), *[(-5.0, 5.0)] * raw.shape[1]]
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B")
+    return float(np.exp(found.x[0])), np.asarray(found.x[1:])

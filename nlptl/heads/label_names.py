@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from nlptl.contracts import Head
-from nlptl.heads._called import Phrasings, phrasings_of
+from nlptl.heads._called import Phrasings, labels_from_names, phrasings_of
 
 if TYPE_CHECKING:
     import torch
@@ -27,13 +27,16 @@ class LabelNames(Head):
     rounds: int = Field(
         1, ge=0, description="Steps towards what the unlabelled texts cluster by; 0: the names' directions as they are."
     )
+    self_training: int = Field(
+        3,
+        ge=0,
+        description="Rounds in which a student learns from the surest answers, to vote beside the names; 0: none.",
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _labels_are_those_named(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("labels") is None and isinstance(values.get("names"), dict):
-            return values | {"labels": tuple(values["names"])}
-        return values
+        return labels_from_names(values)
 
     @property
     def closed_form(self) -> bool:
@@ -67,10 +70,18 @@ class LabelNames(Head):
         from nlptl.heads._evidence import ClosedForm, as_logits
         from nlptl.heads._names import directions, label_vectors, refined, uncalibrated
         from nlptl.heads._nets import filled_cosine_net
+        from nlptl.heads._student import self_trained
 
         reading = next((name for name in PREFERRED if name in evidence.names), next(iter(evidence.names)))
         toward = directions(label_vectors(evidence.names[reading]))
         texts = evidence.unlabelled.get(reading, np.empty((0, toward.shape[1])))
+        chosen: dict[str, float] = {"calibrated on": len(texts)}
         scores = refined(toward, texts, rounds=self.rounds) if len(texts) > 1 else uncalibrated(toward)
+        if self.self_training and len(texts) > 1:
+            voted = self_trained(texts, scores, rounds=self.self_training)
+            scores, chosen = (
+                voted.scores,
+                chosen | {"student's weight": voted.weight, "students agree": voted.agreement},
+            )
         net = filled_cosine_net(as_logits(scores.weights), as_logits(scores.bias), np.zeros(toward.shape[1]))
-        return ClosedForm(reading, net, {"calibrated on": len(texts)})
+        return ClosedForm(reading, net, chosen)

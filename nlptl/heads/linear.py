@@ -25,8 +25,7 @@ class Linear(Head):
     )
     spread: Literal["shared", "own"] = Field(
         "shared",
-        description="With per: domain: how far domains may deviate: one distance for all, by evidence; or each its "
-        "own, by folds of its rows, for domains with many labels.",
+        description="With per: domain: one distance from the shared head for all, by evidence; or own, by folds.",
     )
     calibrate: Calibrate | None = Field(
         None, description="Honest probabilities and decisions, domain by domain; none: as they come."

@@ -18,12 +18,23 @@ class Mlp(Head):
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[Annotated[int, Field(gt=0)], ...] = Field((256,), min_length=1, description="Width of each layer.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of hidden units switched off while training.")
+    batch_norm: bool = Field(False, description="Batch norm between each hidden layer and its ReLU.")
 
     def build(self, width: int, outputs: int) -> torch.nn.Module:
-        """Linear, ReLU and dropout for each hidden width, then a linear map to (rows, ``outputs``) logits."""
+        """Linear, batch norm where asked for, ReLU and dropout for each hidden width, then a linear map to (rows,
+        ``outputs``) logits."""
         import torch
+
+        from nlptl.heads._batch_norm import BatchNorm
 
         layers: list[torch.nn.Module] = []
         for before, after in zip((width, *self.hidden), self.hidden, strict=False):
-            layers += [torch.nn.Linear(before, after), torch.nn.ReLU(), torch.nn.Dropout(self.dropout)]
+            normed = [BatchNorm(after)] if self.batch_norm else []
+            # A bias would be taken off again with the mean.
+            layers += [
+                torch.nn.Linear(before, after, bias=not normed),
+                *normed,
+                torch.nn.ReLU(),
+                torch.nn.Dropout(self.dropout),
+            ]
         return torch.nn.Sequential(*layers, torch.nn.Linear(self.hidden[-1], outputs))

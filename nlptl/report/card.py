@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ class CardFacts:
     """What a card tells beyond the results.
 
     ``taught_by`` is how many labelled rows of each domain taught; ``license`` is None where it is not known;
-    ``adapter`` says whether the folder holds a PEFT adapter, ``lexical`` whether it holds words of the training texts.
+    ``adapter`` says whether the folder holds a PEFT adapter, ``lexical`` whether it holds words of the training texts;
+    ``parents`` are the runs it goes on from.
     """
 
     name: str
@@ -27,6 +28,7 @@ class CardFacts:
     language: tuple[str, ...] = ()
     adapter: bool = False
     lexical: bool = False
+    parents: Sequence[Mapping[str, Any]] = ()
 
 
 def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nlptl.report._chart import Chart, line_chart
+from nlptl.report._curves import curve_views
 from nlptl.report.results import Results
 from nlptl.report.table import interval, number, points, task_table
 
@@ -33,6 +34,7 @@ def write_page(folder: Path) -> Path:
         confusions=[(name, domain, _confusion(matrix, task["labels"])) for name, task in results["tasks"].items()
                     for domain, matrix in task["confusion"].items()],
         reliability=_reliability(results["tasks"]),
+        curves=curve_views(results["curves"]),
         charts=_charts(_lines(folder / "metrics.jsonl")),
         rejections=rejections[:SHOWN_REJECTIONS],
         reasons=Counter(line["reason"] for line in rejections).most_common(),

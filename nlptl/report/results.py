@@ -100,6 +100,8 @@ def assemble(
     gate: Sequence[Mapping[str, Any]] = (),
     negative_transfer: Sequence[Mapping[str, Any]] | None = None,
     decisions: Sequence[Mapping[str, Any]] = (),
+    cost: Mapping[str, Any] | None = None,
+    anomalies: Sequence[Mapping[str, Any]] | None = None,
 ) -> Results:
     """All of ``results.json``; the first task's ``overall``, ``domains`` and ``baselines`` are repeated at the top.
 
@@ -111,7 +113,9 @@ def assemble(
         negative_transfer: where asked for, each task and target beside its own head, and the sources that hurt.
         decisions: for each seed, task and domain of a calibrated head its temperature, its threshold, and what came of
             them on the scored rows.
+        anomalies: where asked for, each score's area under the ROC curve of rows that are to be told from the rest.
         matrix: accuracy of a head solved on each source (outer) on each target (inner).
+        cost: what was spent, and beside it what training from scratch spends and reaches, where that was asked for.
         multitask: of several tasks, ``solo`` gains by task and ``conflicts`` of their gradients.
     """
     first = next(iter(tasks.values()))
@@ -134,6 +138,8 @@ def assemble(
             "gate": gate,
             "negative_transfer": negative_transfer,
             "decisions": decisions,
+            "cost": cost,
+            "anomalies": anomalies,
         }
     )
 

@@ -115,7 +115,7 @@ def verdict(name: str, task: Mapping[str, Any]) -> str:
     """One sentence: is the model worth it, against the better of the simple baselines?"""
     count, gain = len(task["domains"]), task["gains"]["overall"].get("better")
     if not count:
-        return f"{name}: no text has a label, so that nothing could be scored."
+        return f"{name}: no text has a label, so that nothing could be scored{_answered(task.get('answers'))}."
     where = next(iter(task["domains"])) if count == 1 else f"the mean of {count} domains"
     first, value = next(iter(task["overall"].items()))
     known = f"{name}: {first} {number(value)} on {where}"
@@ -130,6 +130,13 @@ def verdict(name: str, task: Mapping[str, Any]) -> str:
         "level": f"no sure difference from {other} ({points(gain['accuracy'])} points {ends})",
     }
     return f"{known}; {said[tone(gain)]}."
+
+
+def _answered(answers: Mapping[str, Any] | None) -> str:
+    """What was answered where nothing could be scored: ``; of 10 texts: ham 6, spam 4``."""
+    if answers is None:
+        return ""
+    return f"; answers to {answers['n']} texts: " + ", ".join(f"{label} {n}" for label, n in answers["counts"].items())
 
 
 def opponent(task: Mapping[str, Any]) -> str:

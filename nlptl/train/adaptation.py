@@ -14,7 +14,11 @@ from nlptl._contracts_adapt import Step, Term, View
 from nlptl.contracts import UNLABELLED, Ints
 from nlptl.model import Batch, Examples, Network, TaskHead
 from nlptl.train.batches import share_of
+from nlptl.train.gather import gathered
+from nlptl.train.guessing import Guessing
 
+GUESSED = "tapt"
+"""What the loss of guessed tokens is called beside the terms."""
 MOST_ROWS = 64
 """Of a batch whose size the recipe leaves open, where texts are short or were encoded before."""
 
@@ -29,9 +33,18 @@ class Adaptation:
     """
 
     def __init__(
-        self, network: Network, terms: Sequence[Term], source: Examples, target: Examples, *, rows: int
+        self,
+        network: Network,
+        terms: Sequence[Term],
+        source: Examples,
+        target: Examples,
+        *,
+        rows: int,
+        guessing: Guessing | None = None,
     ) -> None:
+        """``guessing``: masked tokens of ``target``'s texts are to be guessed beside the terms."""
         self.network, self.terms, self.source, self.target, self.rows = network, tuple(terms), source, target, rows
+        self.guessing = guessing
         self.layers = nn.ModuleDict()
         for term in terms:
             found = {
@@ -39,13 +52,16 @@ class Adaptation:
                 for name, head in network.task_heads.items()
             }
             self.layers[term.kind] = nn.ModuleDict({name: layers for name, layers in found.items() if layers})
+        if guessing is not None:
+            self.layers[GUESSED] = guessing.head
         self.keeps = next((term.keeps for term in terms if term.keeps is not None), None)
         learning = [] if self.keeps is None else self._learning()
         self.teacher = nn.ParameterList([nn.Parameter(weights.detach().clone(), False) for weights in learning])
 
     def state(self) -> dict[str, nn.Parameter]:
         """What goes into a checkpoint beside the network's weights, by name."""
-        return dict(nn.ModuleDict({"layers": self.layers, "teacher": self.teacher}).named_parameters(prefix="adapt"))
+        named = nn.ModuleDict({"layers": self.layers, "teacher": self.teacher}).named_parameters(prefix="adapt")
+        return {name: each for name, each in named if each.requires_grad or name.startswith("adapt.teacher")}
 
     def to(self, device: torch.device) -> None:
         """Move what is not the network's."""
@@ -57,12 +73,28 @@ class Adaptation:
         source, target = (_Stream(len(side), (seed, place)) for place, side in enumerate((self.source, self.target)))
         return [(source.take(self.rows), target.take(self.rows)) for _ in range(steps)]
 
-    def backward(self, rows: tuple[Ints, Ints], progress: float, accelerator: Accelerator) -> dict[str, float]:
-        """Add the gradient of the weighted terms to what is there; returns each term, the mean over tasks, by kind."""
+    def backward(
+        self,
+        rows: tuple[Ints, Ints],
+        progress: float,
+        accelerator: Accelerator,
+        *,
+        number: int = 0,
+        labelled: int | None = None,
+    ) -> dict[str, float]:
+        """Add the gradient of the weighted terms to what is there; returns each term, the mean over tasks, by kind.
+
+        Args:
+            number: of the step, by which masks are drawn; ``labelled``: rows of its labels' loss, none: as many.
+        """
         if self.keeps is not None:
             self._teach(self.keeps)
-        total, terms = self.loss(rows, progress, accelerator)
-        learning = [*self._learning(), *self.layers.parameters()]
+        total, terms = self.loss(rows, progress, accelerator) if self.terms else (torch.zeros(()), {})
+        if self.guessing is not None:
+            terms[GUESSED] = self.guessing.loss(rows[1], number, accelerator)
+            share = self.guessing.weight * len(rows[1]) / (labelled or len(rows[1]))
+            total = total.to(terms[GUESSED].device) + share * terms[GUESSED]
+        learning = [*self._learning(), *(p for p in self.layers.parameters() if p.requires_grad)]
         scale = 1.0 if accelerator.scaler is None else accelerator.scaler.get_scale()
         found = torch.autograd.grad(total * scale, learning, allow_unused=True)
         for parameter, gradient in zip(learning, found, strict=True):
@@ -165,23 +197,3 @@ def probabilities(head: TaskHead, logits: Tensor) -> Tensor:
         return torch.softmax(logits, dim=1)
     positive = torch.sigmoid(logits)
     return positive if head.task.head.multilabel else torch.cat([1 - positive, positive], dim=1)
-
-
-def gathered(tensor: Tensor, rows: int) -> Tensor:
-    """The ``rows`` of all processes, of which ``share_of`` gave this one ``tensor``, in the order of processes.
-
-    Differentiable: each process gets the gradients that all of them have with regard to its rows, summed. A process
-    without a share passes any one row, which is left out.
-    """
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return tensor
-    from torch.distributed.nn.functional import all_gather
-
-    world = dist.get_world_size()
-    counts = [len(share_of(np.arange(rows), rank=rank, world=world)) for rank in range(world)]
-    missing = counts[0] - len(tensor)
-    padded = torch.cat([tensor, tensor.new_zeros(missing, *tensor.shape[1:])]) if missing else tensor
-    parts: tuple[Tensor, ...] = all_gather(padded)  # type: ignore[no-untyped-call]
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,17 +14,21 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from nlptl._contracts_augment import Augment
 from nlptl.balance.equal import Equal
 from nlptl.contracts import Balance, Ints, Rate
+from nlptl.encoder.backbone import Backbone
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network
 from nlptl.recipe import Train
 from nlptl.train.adaptation import Adaptation
+from nlptl.train.average import Average
 from nlptl.train.batches import epoch_batches, share_of
 from nlptl.train.losses import StepLosses, cosines, task_means
 from nlptl.train.sampler import Sampler
 from nlptl.train.schedule import rate_factor
 from nlptl.train.state import TrainingState
+from nlptl.train.views import StepViews
 
 MEASURED = 5
 """Steps of a run, evenly spaced, at which the angles between the tasks' gradients are measured."""
@@ -73,6 +78,7 @@ def train(
     balance: Balance | None = None,
     adaptation: Adaptation | None = None,
     judge: Callable[[], dict[str, float]] | None = None,
+    augment: Sequence[Augment] = (),
 ) -> list[dict[str, Any]]:
     """Train, in place, what in ``network`` requires gradients; returns what was logged.
 
@@ -88,6 +94,7 @@ def train(
         log: receives an entry a step as it is made, and on a resume all those before the checkpoint.
         progress: receives the steps done and the steps in all.
         judge: called at the end of each epoch in place of the validation loss: by task, what is lower for a better one.
+        augment: how the rows that teach are shown; views that are texts are among ``examples`` already.
         adaptation: terms upon ``network`` whose gradients join those of the losses; logged as ``adapt.<kind>``.
 
     Raises:
@@ -96,16 +103,19 @@ def train(
     """
     steps = plan_steps(examples.lengths, settings, seed, Sampler.of(examples, settings))
     beside = [] if adaptation is None else adaptation.batches(len(steps), seed)
-    optimizer = _optimizer(network, settings, adaptation)
+    layers = [] if adaptation is None else [p for p in adaptation.layers.parameters() if p.requires_grad]
+    optimizer = make_optimizer(network.backbone, [*network.heads.parameters(), *layers], settings)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
-    learning = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    learning: dict[str, torch.Tensor] = dict(moving(network))
+    average = Average.of(dict(learning), settings)
     if adaptation is not None:
         adaptation.to(accelerator.device)
         learning |= adaptation.state()
-    shared = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
-    own = [parameter for parameter in network.heads.parameters() if parameter.requires_grad]
+    own = [parameter for parameter in network.own_parameters() if parameter.requires_grad]
+    apart = set(map(id, own))
+    shared = [p for p in network.backbone.parameters() if p.requires_grad and id(p) not in apart]
     balancer = (balance or Equal()).start(len(network.heads))
-    state = TrainingState(learning, optimizer, balancer)
+    state = TrainingState(learning, optimizer, balancer, average)
     start = {name: p.detach().clone() for name, p in network.backbone.body.named_parameters()
              if name in network.backbone.rates and settings.l2_sp}  # fmt: skip
     peaks = [group["lr"] for group in optimizer.param_groups]
@@ -124,7 +134,8 @@ def train(
 
         active = [task for task in network.heads if task not in state.stopped_tasks]
         seed_dropout = partial(_seed_dropout, seed, step.number, accelerator.process_index)
-        losses = StepLosses(wrapped, examples, step.batches, accelerator, own, active, seed_dropout)
+        views = StepViews.of(network, augment, (seed, step.number))
+        losses = StepLosses(wrapped, examples, step.batches, accelerator, own, active, seed_dropout, views)
         conflicts = None
         if shared and len(network.heads) > 1 and step.number % math.ceil(len(steps) / MEASURED) == 0:
             conflicts = cosines(losses.gradients(shared)[1]).tolist()
@@ -133,7 +144,10 @@ def train(
         loss, terms = float(by_task.sum()), {}
         if adaptation is not None:
             seed_dropout()
-            terms = adaptation.backward(beside[step.number], step.number / len(steps), accelerator)
+            terms = adaptation.backward(
+                beside[step.number], step.number / len(steps), accelerator,
+                number=step.number, labelled=sum(map(len, step.batches)),
+            )  # fmt: skip
         pull_back(network.backbone.body, start, settings.l2_sp)
         _hold(optimizer, (step.number + 1) / len(steps))
         norm = float(accelerator.clip_grad_norm_(learning.values(), settings.clip or math.inf))
@@ -142,6 +156,8 @@ def train(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         balancer.after_step(losses)
+        if average is not None:
+            average.update((step.number + 1) / len(steps))
         state.step += 1
 
         entry = {"step": state.step, "epoch": step.epoch + 1, "loss": loss, "lr": peaks[0] * factor, "norm": norm}
@@ -149,15 +165,16 @@ def train(
         if len(network.heads) > 1:
             entry |= {f"loss {task}": value for task, value in zip(network.heads, by_task.tolist(), strict=True)}
             entry |= {} if conflicts is None else {"conflicts": conflicts}
-        if step.ends_epoch and validation is not None:
-            held_out = held_out_losses(network, validation, settings, accelerator)
-            entry["validation_loss"] = sum(held_out.values())
-            if judge is None:
-                state.judge(held_out, settings.patience)
-        if step.ends_epoch and judge is not None:
-            judged = judge()
-            entry[settings.select] = sum(judged.values())
-            state.judge(judged, settings.patience)
+        with nullcontext() if average is None or not step.ends_epoch else average.answering():
+            if step.ends_epoch and validation is not None:
+                held_out = held_out_losses(network, validation, settings, accelerator)
+                entry["validation_loss"] = sum(held_out.values())
+                if judge is None:
+                    state.judge(held_out, settings.patience)
+            if step.ends_epoch and judge is not None:
+                judged = judge()
+                entry[settings.select] = sum(judged.values())
+                state.judge(judged, settings.patience)
         state.history.append(entry)
         log(entry)
         progress(state.step, len(steps))
@@ -166,9 +183,20 @@ def train(
                 state.save(folder, fingerprint)
             accelerator.wait_for_everyone()
 
+    if average is not None:
+        average.keep()
     state.keep_best()
     network.eval()
     return state.history
+
+
+def moving(network: Network) -> Iterator[tuple[str, torch.Tensor]]:
+    """What training moves, by name: the parameters that learn, and the running statistics of heads that do."""
+    yield from ((name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad)
+    for name, head in network.task_heads.items():
+        if any(parameter.requires_grad for parameter in head.parameters()):
+            buffers = head.named_buffers(prefix=f"heads.{name}")
+            yield from ((path, buffer) for path, buffer in buffers if buffer.is_floating_point())
 
 
 def held_out_losses(
@@ -195,18 +223,18 @@ def _batches(lengths: Ints, settings: Train, seed: int, epoch: int, rows: Ints |
     return batches if rows is None else [rows[batch] for batch in batches]
 
 
-def _optimizer(network: Network, settings: Train, adaptation: Adaptation | None) -> torch.optim.Optimizer:
-    layers = [] if adaptation is None else list(adaptation.layers.parameters())
-    rates = network.backbone.rates
-    adapter = [p for name, p in network.backbone.body.named_parameters() if p.requires_grad and name not in rates]
+def make_optimizer(backbone: Backbone, heads: Sequence[torch.nn.Parameter], settings: Train) -> torch.optim.Optimizer:
+    """Adam for an adapter, for pretrained weights at rates of their own, and for ``heads``: all that stands above."""
+    rates = backbone.rates
+    adapter = [p for name, p in backbone.body.named_parameters() if p.requires_grad and name not in rates]
     by_rate: dict[Rate, list[torch.nn.Parameter]] = {}
-    for name, parameter in network.backbone.body.named_parameters():
+    for name, parameter in backbone.body.named_parameters():
         if name in rates:
             by_rate.setdefault(rates[name], []).append(parameter)
     groups: list[dict[str, Any]] = [
         {"params": adapter, "lr": settings.lr},
         *({"params": found, "lr": rate.lr, "start": rate.start} for rate, found in by_rate.items()),
-        {"params": [*network.heads.parameters(), *layers], "lr": settings.head_lr or settings.lr},
+        {"params": [*heads], "lr": settings.head_lr or settings.lr},
     ]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "adam":

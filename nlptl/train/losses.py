@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -14,8 +15,9 @@ from torch.nn import Module, Parameter
 from nlptl.balance._weighing import leave
 from nlptl.contracts import Ints
 from nlptl.errors import RunError
-from nlptl.model import Examples
+from nlptl.model import Batch, Examples
 from nlptl.train.batches import share_of
+from nlptl.train.views import StepViews
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class StepLosses:
         own: what learns and is not shared between tasks.
         active: the tasks that still teach.
         seed_dropout: called before each run of the batch, so that all draw the same.
+        views: how the batches are shown, if not as they are.
     """
 
     network: Module
@@ -36,6 +39,7 @@ class StepLosses:
     own: Sequence[Parameter]
     active: Sequence[str]
     seed_dropout: Callable[[], None]
+    views: StepViews | None = None
 
     def backward(self, weights: Tensor) -> Tensor:
         """Leave the gradient of ``Σ weights_t · loss_t``; returns the (tasks,) losses, in nats."""
@@ -77,14 +81,22 @@ class StepLosses:
         """This process's share of each batch's (tasks,) losses, and whether it is the last batch."""
         self.seed_dropout()
         counts = self.examples.labelled_counts(row for batch in self.batches for row in batch)
-        for batch in self.batches:
-            rows = share_of(batch, rank=self.accelerator.process_index, world=self.accelerator.num_processes)
-            # A process without a row of its own takes part in the gradients' sum with one that counts for nothing.
-            weight = 1.0 if len(rows) else 0.0
-            last = batch is self.batches[-1]
+        for number, rows in enumerate(self.batches):
+            last = number == len(self.batches) - 1
             with nullcontext() if last and synchronise else self._unsynchronised():
-                losses = self.network(self.examples.batch(rows if len(rows) else batch[:1], self.accelerator.device))
-            yield weight * task_means(losses, counts, self.active), last
+                losses = self.network(self._shown(rows, number))
+            yield task_means(losses, counts, self.active), last
+
+    def _shown(self, rows: Ints, number: int) -> Batch:
+        """This process's share of the global batch ``rows``, the step's ``number``-th."""
+        world, device = self.accelerator.num_processes, self.accelerator.device
+        own = share_of(np.arange(len(rows)), rank=self.accelerator.process_index, world=world)
+        # A process without a row of its own takes part in the sums over processes with one that is taken away again.
+        places = own if len(own) else np.arange(1)
+        batch = self.examples.batch(rows[places], device)
+        if self.views is not None:
+            batch = self.views.shown(batch, self.examples, rows, places, number=number, world=world, device=device)
+        return batch if len(own) else batch.emptied()
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         context: AbstractContextManager[None] = self.accelerator.no_sync(self.network)

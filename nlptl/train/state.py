@@ -15,15 +15,17 @@ from torch.optim import Optimizer
 from nlptl.contracts import Balancer
 from nlptl.errors import RunError
 from nlptl.train import checkpoint
+from nlptl.train.average import Average
 
 
 @dataclass
 class TrainingState:
-    """Counters, history and the best weights so far; ``learning`` are the parameters that learn, by name."""
+    """Counters, history and the best weights so far; ``learning`` is what training moves, by name."""
 
-    learning: Mapping[str, torch.nn.Parameter]
+    learning: Mapping[str, Tensor]
     optimizer: Optimizer
     balancer: Balancer
+    average: Average | None = None
     step: int = 0
     best_loss: float = math.inf
     best_of_task: dict[str, float] = field(default_factory=dict)
@@ -61,9 +63,12 @@ class TrainingState:
         tensors |= {f"best/{name}": weights for name, weights in self.best.items()}
         for place, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{place}/{name}": torch.as_tensor(value) for name, value in moments.items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": weights for name, weights in self.average.values.items()}
         tensors |= {f"balance/{name}": tensor for name, tensor in self.balancer.state.items()}
         counters = {key: getattr(self, key) for key in _COUNTERS}
-        state = {**counters, "fingerprint": fingerprint, "history": self.history}
+        averaged = 0 if self.average is None else self.average.count
+        state = {**counters, "averaged": averaged, "fingerprint": fingerprint, "history": self.history}
         checkpoint.save(folder, self.step, checkpoint.Checkpoint(tensors, state))
 
     def restore(self, folder: Path, fingerprint: str) -> None:
@@ -82,6 +87,8 @@ class TrainingState:
             )
         for key in (*_COUNTERS, "history"):
             setattr(self, key, found.state[key])
+        if self.average is not None:
+            self.average.count = found.state["averaged"]
         moments: dict[int, dict[str, Tensor]] = {}
         with torch.no_grad():
             for key, tensor in found.tensors.items():
@@ -90,6 +97,9 @@ class TrainingState:
                     self.learning[name].copy_(tensor)
                 elif room == "best":
                     self.best[name] = tensor.to(self.learning[name].device)
+                elif room == "average":
+                    assert self.average is not None
+                    self.average.values[name] = tensor.to(self.learning[name].device)
                 elif room == "balance":
                     self.balancer.state[name] = tensor
                 else:

@@ -51,7 +51,8 @@ class Turn:
     """Scored rows of the targets; each has a label for at least one task."""
     unlabelled: Ints
     """Rows whose texts may be read without labels: the targets' other part (those that teach included), sources' rows
-    without labels, and the held-out rows where the recipe is transductive."""
+    without labels, those of domains in between, and the held-out rows where the recipe is transductive or none of
+    them has a label to be scored by."""
     labels_of_target: int
     """How many of the rows that teach are a target's."""
     unscorable: int
@@ -249,7 +250,10 @@ def _turn(fixed: _Fixed, *, name: str, sources: tuple[str, ...], targets: tuple[
     score = held_out & rows.labelled
     unlabelled = target & ~held_out & ~validate
     unlabelled |= source & ((rows.split == "unlabelled") | (teachable & ~rows.labelled))
-    if transfer.transductive:
+    if transfer.through:
+        between = _mixing(transfer, match(transfer.through, rows.domains, where="transfer.through"), targets)
+        unlabelled |= fixed.drawn & rows.of(between) & ~source & ~target & (teachable | (rows.split == "unlabelled"))
+    if transfer.transductive or not score.any():  # where nothing is scored, no text has to be held back
         unlabelled |= held_out
     _check(name, targets, rows, teach, score)
     return Turn(

@@ -107,6 +107,8 @@ class Bank:
     Slot 0 is nobody's: its adapter is zero, its heads are the shared ones, and it serves domains without an adapter.
     """
 
+    linear = BankLinear
+
     def __init__(self, body: nn.Module, config: LoraConfig, slots: int) -> None:
         """Put ``slots`` adapters (slot 0 included), all of them zero, beside the matrices of ``body`` that ``config``
         names; everything else in ``body`` is frozen."""
@@ -114,7 +116,7 @@ class Bank:
         self.heads: dict[str, OwnLinear] = {}
         body.requires_grad_(False)
         self.layers = {
-            path: BankLinear(module, slots, config, self.route)
+            path: self.linear(module, slots, config, self.route)
             for path, module in list(body.named_modules())
             if isinstance(module, nn.Linear) and re.fullmatch(str(config.target_modules), path)
         }
@@ -137,6 +139,11 @@ class Bank:
             layer.lora_B[slot] = 0
         for head in self.heads.values():
             head.weight[slot], head.bias[slot] = head.weight[0], head.bias[0]
+
+    @torch.no_grad()
+    def start_head(self, slot: int, task: str, weight: Tensor, bias: Tensor) -> None:
+        """Give a slot's head of ``task`` the (outputs, width) ``weight`` and (outputs,) ``bias``."""
+        self.heads[task].weight[slot], self.heads[task].bias[slot] = weight, bias
 
     def adapter(self, slot: int) -> dict[str, Tensor]:
         """A slot's adapter, named as PEFT names it in its files."""

@@ -46,7 +46,7 @@ def put_away(bank: Bank, slot: int, domain: str, folder: Path, base_name: str) -
     own.mkdir(parents=True, exist_ok=True)
     save_file(bank.adapter(slot), own / WEIGHTS, metadata={"format": "pt"})
     save_file(bank.head_state(slot), own / HEADS)
-    _write_config(bank, own, base_name)
+    write_config(bank, own, base_name)
 
 
 def index(bank: Bank, domains: Sequence[str], folder: Path, base_name: str) -> None:
@@ -54,10 +54,11 @@ def index(bank: Bank, domains: Sequence[str], folder: Path, base_name: str) -> N
     folder.mkdir(parents=True, exist_ok=True)
     known = {domain: adapter_id(domain) for domain in domains}
     (folder / INDEX).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
-    _write_config(bank, folder, base_name)
+    write_config(bank, folder, base_name)
 
 
-def _write_config(bank: Bank, folder: Path, base_name: str) -> None:
+def write_config(bank: Bank, folder: Path, base_name: str) -> None:
+    """Say, as PEFT does, how the adapters of ``bank`` are shaped."""
     config = deepcopy(bank.config)
     config.base_model_name_or_path, config.inference_mode = base_name, True
     config.save_pretrained(str(folder))

@@ -17,6 +17,6 @@ class Auto(Tune):
     """
 
     kind: Literal["auto"] = "auto"
-    rungs: tuple[Literal["lora", "top_layers", "gradual", "full"], ...] = Field(
+    rungs: tuple[Literal["contrastive", "lora", "top_layers", "gradual", "full"], ...] = Field(
         ("lora", "full"), min_length=1, description="What is tried above the frozen body, from cheap to dear."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from nlptl.encoder.backbone import Backbone
     from nlptl.tune._bank import Bank
+    from nlptl.tune._task_bank import TaskBank
 
 Layer = Annotated[int, Field(ge=0)]
 
@@ -45,8 +47,10 @@ class Lora(Tune):
         )
     )
 
-    per: Literal["domain"] | None = Field(
-        None, description="domain: an adapter (and heads) for each target of its own, trained side by side."
+    per: Literal["domain", "task"] | None = Field(
+        None,
+        description="domain: an adapter (and heads) for each target of its own, trained side by side; task: one for "
+        "each task beside one that all share.",
     )
     together: int = Field(
         64, gt=0, description="With per: domain, so many adapters share memory and batches at a time."
@@ -73,6 +77,16 @@ class Lora(Tune):
         from nlptl.tune._bank import Bank
 
         return Bank(backbone.body, self._config(backbone), self.together + 1)
+
+    def stack_tasks(self, backbone: Backbone, tasks: Sequence[str]) -> TaskBank:
+        """An adapter that all ``tasks`` share in the body of ``backbone``, and one for each beside it.
+
+        Raises:
+            ModelError: as ``apply`` does.
+        """
+        from nlptl.tune._task_bank import TaskBank
+
+        return TaskBank(backbone.body, self._config(backbone), tasks)
 
     def _config(self, backbone: Backbone) -> LoraConfig:
         from peft import LoraConfig, TaskType

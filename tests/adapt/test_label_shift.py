@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 import nlptl
 from nlptl._contracts_adapt import Answers
+from nlptl.adapt._sure_shift import beyond_error, distance, likelihood_ratio
 from nlptl.adapt.label_shift import LabelShift, bbse_shares
 from nlptl.contracts import Task
+from nlptl.heads._temperature import fit_bias_corrected
 from nlptl.heads.linear import Linear
 
 SPAM = Task("spam", Linear(), ("ham", "spam"))
@@ -36,7 +39,9 @@ def test_the_shares_of_a_made_shift_are_found(method: str) -> None:
     rng = np.random.default_rng(0)
     labels, truth = (rng.random(4000) < 0.5).astype(np.int64), (rng.random(4000) < 0.9).astype(np.int64)
     source, target = (4 * (2 * y - 1 + rng.normal(size=4000))[:, None] for y in (labels, truth))
-    taught, shares, temperature = LabelShift(method=method).shift(Answers(SPAM, source, labels, target))
+    found = LabelShift(method=method).shift(Answers(SPAM, source, labels, target))
+    taught, shares, (temperature, bias) = found.taught, found.shares, found.scale
+    assert found.doubt == "" and bias == pytest.approx([0], abs=0.1)
     assert taught == pytest.approx([0.5, 0.5], abs=0.02)
     assert temperature == pytest.approx(2, rel=0.1)
     assert shares[1] == pytest.approx(0.9, abs=0.03)
@@ -55,5 +60,60 @@ def test_another_temperature_moves_logits_of_another_scale() -> None:
     labels = (rng.random(500) < 0.5).astype(np.int64)
     source = (2 * labels - 1 + rng.normal(size=500))[:, None]
     answers = Answers(SPAM, source, labels, source[labels == 1])
-    once, thrice = (LabelShift().offsets(answers, scale)[0] for scale in (1.0, 3.0))
+    once, thrice = (LabelShift(sure=False).offsets(answers, scale)[0] for scale in (1.0, 3.0))
     np.testing.assert_allclose(thrice, 3 * once)
+
+
+def drawn(rng: np.random.Generator, rows: int, share: float, moved: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits 2x of x ~ N(±1 + moved, 1), and classes, of which ``share`` are spam."""
+    labels = (rng.random(rows) < share).astype(np.int64)
+    return (2 * (2 * labels - 1 + moved + rng.normal(size=rows)))[:, None], labels
+
+
+def test_equal_shares_and_moved_texts_are_left_alone() -> None:
+    """The same shares; and a target whose scores are all moved, which no shares explain: nothing is added."""
+    rng = np.random.default_rng(2)
+    source, labels = drawn(rng, 2000, 0.5)
+    same, _ = drawn(rng, 500, 0.5)
+    offsets, words = LabelShift().offsets(Answers(SPAM, source, labels, same), None)
+    assert not offsets.any() and "not moved: they may be the same (p = " in words
+    moved, _ = drawn(rng, 500, 0.5, moved=0.8)
+    offsets, words = LabelShift().offsets(Answers(SPAM, source, labels, moved), None)
+    assert not offsets.any() and "not moved: no shares of labels explain the answers (p = 0.00)" in words
+    assert LabelShift(sure=False).offsets(Answers(SPAM, source, labels, moved), None)[0].any()
+
+
+def test_sources_that_rehearse_say_how_far_estimates_err() -> None:
+    """Four sources whose scores are moved to and fro: a share of .65 is within their errors, .95 is not; where the
+    sources are alike, .65 is sure."""
+    rng = np.random.default_rng(3)
+    for moves, moved in (((-0.3, -0.1, 0.1, 0.3), {0.65: False, 0.95: True}), ((0, 0, 0, 0), {0.65: True, 0.95: True})):
+        parts = [drawn(rng, 500, 0.5, moved=move) for move in moves]
+        source, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+        domains = np.repeat(["a", "b", "c", "d"], 500)
+        for share, sure in moved.items():
+            target, _ = drawn(rng, 500, share)
+            offsets, words = LabelShift().offsets(Answers(SPAM, source, labels, target, domains), None)
+            assert bool(offsets.any()) == sure, words
+
+
+def test_the_tests_by_hand() -> None:
+    """Answers of .8 twice and .2 once under even shares: at q = (.4, .6) the gain is 2 ln(1.12² · .88) = .198; one
+    source row of weight 3 beside one of 1 puts ¾ of the mass at 0, where the target has half."""
+    answers = np.array([[0.2, 0.8], [0.2, 0.8], [0.8, 0.2]])
+    even, odd = np.array([0.5, 0.5]), np.array([0.4, 0.6])
+    assert likelihood_ratio(answers, even, odd) == pytest.approx(chi2.sf(2 * np.log(1.12**2 * 0.88), 1))
+    assert distance(np.array([0.0, 1.0]), np.array([3.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx(0.25)
+    errors = np.array([[0.1, -0.1], [-0.1, 0.1]])  # spread .1, and t at 2 degrees is 4.303
+    assert not beyond_error(np.array([0.08, 0.92]), even, errors)
+    assert beyond_error(np.array([0.06, 0.94]), even, errors)
+
+
+def test_biases_are_found_beside_the_temperature() -> None:
+    """Logits 3 (z − .5) of a calibrated z: T = 3 and b = .5."""
+    rng = np.random.default_rng(4)
+    z = rng.normal(size=20000) * 2
+    labels = (rng.random(20000) < 1 / (1 + np.exp(-z))).astype(np.int64)
+    temperature, bias = fit_bias_corrected(SPAM, 3 * (z - 0.5)[:, None], labels)
+    assert temperature == pytest.approx(3, rel=0.05)
+    assert bias == pytest.approx([0.5], abs=0.05)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from train_network import make_adaptation, make_network
-from turned_features import accuracy_on_target, rotated
+from turned_features import accuracy_on_target, rotated, step_of
 
 from nlptl.adapt.self_training import SelfTraining, pseudo_label_loss, pseudo_labels
 
@@ -34,8 +34,19 @@ def test_the_loss_is_over_the_rows_that_count() -> None:
     loss.backward()
     assert float(loss.detach()) == pytest.approx(np.log(4))
     assert logits.grad is not None and not logits.grad[1].any()
+    three = torch.zeros(3, 2)
+    three[2, 1] = float(np.log(3.0))  # of class 0 both rows cost ln 2, of class 1 the one costs ln 4/3
+    mean = pseudo_label_loss(three, torch.tensor([0, 0, 1]), torch.ones(3, dtype=torch.bool))
+    assert float(mean) == pytest.approx((np.log(2) + np.log(4 / 3)) / 2)
     none = pseudo_label_loss(logits, torch.tensor([0, 1]), torch.tensor([False, False]))
     assert float(none.detach()) == 0 and none.requires_grad
+
+
+def test_nothing_counts_before_the_warm_up_is_over() -> None:
+    logits = np.linspace(-3, 3, 200)
+    early, late = (step_of(rotated(), logits=(logits, logits), progress=share) for share in (0.29, 0.31))
+    assert float(SelfTraining().loss(early, None)) == 0
+    assert float(SelfTraining().loss(late, None)) > 0
 
 
 def test_the_teacher_follows_the_model(tiny_encoder: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nlptl.diagnose._source_scores import dawid_skene, source_scores
+from nlptl.diagnose._source_scores import dawid_skene, likeness, source_scores
 
 
 def voters(rights: list[float], rows: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +32,32 @@ def test_sources_come_in_the_order_of_their_accuracy() -> None:
     votes, truth = voters([0.55, 0.9, 0.7, 0.8])
     answers = 0.8 * np.eye(3)[votes] + 0.2 / 3
     pooled = 0.7 * np.eye(3)[np.where(np.random.default_rng(5).random(len(truth)) < 0.85, truth, 0)] + 0.1
-    found = source_scores(answers, pooled)
+    found = source_scores(answers, pooled, np.zeros(4))
     assert list(np.argsort(-found["score"])) == [1, 3, 2, 0]
     assert found["agreement"][1] > found["agreement"][0]
+
+
+def test_correlation_of_two_labels_is_that_of_their_logits() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal([[0.5], [-1.0]], size=(2, 50))
+    tables = [np.stack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], axis=1) for z in (first, second)]
+    found = source_scores(tables[0][None], tables[1], np.zeros(1))
+    assert found["correlation"] == pytest.approx([np.corrcoef(first, second)[0, 1]])
+
+
+def test_a_target_unlike_most_sources_is_taught_by_those_like_it() -> None:
+    """Seven sources answer by one rule on texts far off; two by another, on texts like the target's."""
+    rng = np.random.default_rng(0)
+    places = np.array([0.0] * 7 + [3.0] * 2)
+    taught = rng.normal(size=(9 * 100, 5))
+    taught[:, 0] += np.repeat(places, 100)
+    own = rng.normal([3.0, 0, 0, 0, 0], size=(300, 5))
+    masks = np.repeat(np.arange(9), 100) == np.arange(9)[:, None]
+    weights, confusion = likeness(taught, own, masks)
+    assert weights.mean() == pytest.approx(1) and weights[700:].mean() > 3 * weights[:700].mean()
+    assert confusion[7:].min() > confusion[:7].max() and confusion.min() >= 0 and confusion.max() <= 1
+    far, near = own[:, 1], own[:, 2]
+    logits = np.stack([far + 0.3 * rng.normal(size=300) for _ in range(7)] + [near, near + far])
+    answers = np.stack([1 / (1 + np.exp(logits)), 1 / (1 + np.exp(-logits))], axis=2)
+    order = np.argsort(-source_scores(answers, answers[7], confusion)["score"])
+    assert list(order[:2]) == [7, 8]

@@ -39,7 +39,7 @@ def spam(rng):
 def test_all_three_answer_with_probabilities_and_the_learned_ones_beat_majority(spam) -> None:
     texts, features, labels = spam
     fitted = fit_baselines(SPAM, texts=texts[:80], features=features[:80], labels=labels[:80], folds=halves(80), seed=0)
-    assert tuple(fitted) == BASELINES
+    assert tuple(fitted) == tuple(name for name in BASELINES if name != "cosine")  # that one needs named labels
     right = {}
     for name, baseline in fitted.items():
         probabilities = baseline.predict(texts[80:], features[80:])

@@ -49,11 +49,38 @@ def recipe(tiny_encoder: Path, table: pd.DataFrame, **sections: Any) -> nlptl.Re
 def test_names_and_texts_alone_are_enough(tiny_encoder: Path, tmp_path: Path) -> None:
     """No column of labels at all: nothing teaches, nothing is scored, and there is a model that answers."""
     run = nlptl.fit(recipe(tiny_encoder, pd.DataFrame({"text": TEXTS})), out=tmp_path / "run")
-    assert "nothing could be scored" in repr(run.results)
-    assert (tmp_path / "run" / "report.html").stat().st_size > 1000
+    answers = run.predict(TEXTS)["spam"]
+    counts = {label: int((answers == label).sum()) for label in ("ham", "spam")}
+    assert run.results["tasks"]["spam"]["answers"] == {"n": len(TEXTS), "counts": counts}
+    said = f"nothing could be scored; answers to 10 texts: ham {counts['ham']}, spam {counts['spam']}"
+    assert said in repr(run.results)
+    assert run.results["overall"] == {} and run.results["chosen"][0]["calibrated on"] == len(TEXTS)
+    written = pd.read_parquet(tmp_path / "run" / "answers.parquet").set_index("text").loc[TEXTS]
+    assert list(written["spam"]) == list(answers)
+    assert said.partition("; ")[2] in (tmp_path / "run" / "report.html").read_text()
     loaded = nlptl.load(tmp_path / "run").predict(TEXTS)
     assert list(loaded["spam"]) == list(run.predict(TEXTS)["spam"])
     assert set(loaded["spam"]) == {"ham", "spam"}
+
+
+def test_a_recipe_without_any_labels_is_checked_and_run_from_the_command_line(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nlptl.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"text": TEXTS}).to_csv("mail.csv", index=False)
+    Path("zero.yaml").write_text(
+        f"data: {{kind: csv, path: mail.csv}}\nencoder: {{model: '{tiny_encoder}', max_length: 24}}\n"
+        "transfer: {target_labels: 0}\n"
+        "heads: {spam: {kind: label_names, names: {ham: [the meeting report], spam: [win a cash prize]}}}\n",
+        encoding="utf-8",
+    )
+    for command in ("check", "run"):
+        with pytest.raises(SystemExit) as end:
+            main([command, "zero.yaml"])
+        assert not end.value.code
+    assert "nothing could be scored; answers to 10 texts" in " ".join(capsys.readouterr().out.split())
 
 
 def test_labels_are_only_scored_by(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from nlptl.contracts import Head, Task
-from nlptl.heads._solved import PRECISIONS, START, solve_head
+from nlptl.heads._solved import PRECISIONS, START, fold_loss, solve_head
 
 BINARY = Task("spam", Head(kind="linear"), ("ham", "spam"))
 
@@ -150,3 +150,10 @@ def test_a_prior_that_points_wrong_is_dropped() -> None:
     misled = solve_head(BINARY, {"last": vectors}, labels, folds_of(120), prior={"last": -toward})
     assert misled.prior_scale == 0
     np.testing.assert_allclose(misled.weights, plain.weights)
+
+
+def test_the_loss_at_one_precision_is_that_of_the_search(noisy: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
+    vectors, labels = noisy[0]["good"], noisy[1]
+    head = solve_head(BINARY, {"good": vectors}, labels, folds_of(150))
+    assert fold_loss(BINARY, vectors, labels, folds_of(150), head.precision[0]) == pytest.approx(head.loss, rel=1e-4)
+    assert fold_loss(BINARY, vectors, labels, folds_of(150), PRECISIONS[-1]) > head.loss

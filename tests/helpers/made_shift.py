@@ -1,23 +1,33 @@
-"""Two made domains as vectors, with shifts between them that are known: for tests and ``benchmarks/warnings.py``.
+"""Made domains as vectors whose shifts are known, for tests and ``benchmarks/warnings.py``.
 
-Texts have one of nine topics. In six, the label moves a text along a direction that all topics share and one that
-is the topic's own. Three are grey: the text says nothing of the label, which is each domain's own wish (newsletters:
-spam to some); of one of them the sources' rows do not agree.
+A text has one of nine topics. In six of them its label follows from where it stands along a direction that all topics
+share and along one of the topic's own, with noise. Three topics are grey: there the label is each reader's own wish
+(newsletters: spam to some), and one of them is a matter on which the sources' rows do not agree.
 
 - covariate: other topics are common, p(label | text) stays. What is common in the target is rare in the sources.
-- label: p(label) moves from about .4 to about .8, p(text | label) stays.
-- concept: the target turns two grey topics' labels round, and has one wish on the third.
+- label: p(label) moves, p(text | label) stays.
+- concept, one of three ways, texts staying as they are:
+  - turned: wishes in grey topics are the other way round;
+  - own mind: the target is sure where the sources do not agree;
+  - rotated: labels follow another direction of the texts.
+
+``made`` draws how large each shift is until it costs the sources' head 3 to 10 points of accuracy by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 WIDTH, TOPICS, GREY = 32, 6, 3
 SHIFTS = ("covariate", "label", "concept")
+WAYS = ("turned", "own mind", "rotated")
 COMMON = np.array([0.36, 0.3, 0.2, 0.08, 0.04, 0.02])
+COST = (0.03, 0.10)
+FRESH = 3000
+"""Texts on which a cost is measured, by their label's true probability."""
 
 
 @dataclass(frozen=True)
@@ -26,50 +36,137 @@ class Domain:
 
     means: np.ndarray
     shared: np.ndarray
+    other: np.ndarray
     own: np.ndarray
     topics: np.ndarray
-    wishes: tuple[float, ...]
-    positive: float = 0.35
-    reweighted: float | None = None
-    """p(label) that rows are redrawn to; none: as it comes."""
+    wishes: np.ndarray
+    wished: np.ndarray
+    """``wishes``, and chances elsewhere, are what the sources hold; ``wished`` and ``turn`` what this domain holds."""
+    turn: float = 0.0
+    """Angle in radians from ``shared`` to ``other`` of the direction that this domain's label follows."""
+    share: float | None = None
+    """p(label) that texts are redrawn to, by the labels that the sources would give them; none: as it comes."""
 
     def draw(self, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(rows, WIDTH) vectors and (rows,) labels of 0 and 1."""
-        if self.reweighted is None:
-            return self._draw(rows, rng)
-        features, labels = self._draw(rows * 8, rng)
-        ones = rng.binomial(rows, self.reweighted)
-        chosen = np.r_[np.flatnonzero(labels == 1)[:ones], np.flatnonzero(labels == 0)[: rows - ones]]
-        rng.shuffle(chosen)
-        return features[chosen], labels[chosen]
+        features, chance = self.odds(rows, rng)
+        return features, (rng.random(rows) < chance).astype(np.int64)
 
-    def _draw(self, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        topic = rng.choice(TOPICS + GREY, size=rows, p=self.topics)
-        wished = np.r_[np.full(TOPICS, self.positive), self.wishes][topic]
-        labels = (rng.random(rows) < wished).astype(np.int64)
-        moved = (2 * labels - 1)[:, None] * (1.5 * self.shared + 1.3 * self.own[topic])
-        moved[topic >= TOPICS] = 0
-        return self.means[topic] + moved + 0.7 * rng.normal(size=(rows, WIDTH)), labels
+    def odds(self, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, WIDTH) vectors and (rows,) chances of label 1: log odds are those of this domain's concept, plus what
+        another share of the label adds to all of them."""
+        drawn = rows if self.share is None else rows * 10
+        topic = rng.choice(TOPICS + GREY, size=drawn, p=self.topics)
+        along, across, apart = rng.normal(size=(3, drawn))
+        held, now = (_chance(topic, along, across, apart, turn, wishes)
+                     for turn, wishes in ((0.0, self.wishes), (self.turn, self.wished)))  # fmt: skip
+        if self.share is not None:
+            shown = rng.random(drawn) < held
+            odds = self.share / (1 - self.share) / (held.mean() / (1 - held.mean()))
+            now = odds * now / (odds * now + 1 - now)
+            ones = rng.binomial(rows, self.share)
+            kept = np.r_[np.flatnonzero(shown)[:ones], np.flatnonzero(~shown)[: rows - ones]]
+            rng.shuffle(kept)
+            topic, along, across, apart, now = (values[kept] for values in (topic, along, across, apart, now))
+        features = self.means[topic] + 0.7 * rng.normal(size=(len(topic), WIDTH))
+        features += 2 * (along[:, None] * self.shared + across[:, None] * self.other + apart[:, None] * self.own[topic])
+        return features, now
+
+
+def _chance(
+    topic: np.ndarray, along: np.ndarray, across: np.ndarray, apart: np.ndarray, turn: float, wishes: np.ndarray
+) -> np.ndarray:
+    followed = np.cos(turn) * along + np.sin(turn) * across
+    chance = 1 / (1 + np.exp(-7 * (0.75 * followed + 0.65 * apart - 0.3)))
+    grey = topic >= TOPICS
+    chance[grey] = wishes[topic[grey] - TOPICS]
+    return chance
 
 
 def domains(shifts: tuple[str, ...], rng: np.random.Generator) -> tuple[Domain, Domain]:
-    """(sources, target) that differ by ``shifts``."""
-    own = rng.normal(size=(TOPICS + GREY, WIDTH))
-    shared = rng.normal(size=WIDTH)
-    grey = rng.uniform(0.03, 0.05, size=GREY)
-    wishes = (0.02, 0.98, 0.5)
-    sources = Domain(
+    """(sources, target) that differ by ``shifts``, each of a size drawn at random."""
+    source = _source(rng)
+    target = source
+    for shift in shifts:
+        target = _shifted(target, shift, str(rng.choice(WAYS)), rng)
+    return source, target
+
+
+def made(
+    shifts: tuple[str, ...], rng: np.random.Generator, head_of: Callable[[np.ndarray, np.ndarray], Callable], rows: int
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], dict[str, object]]:
+    """(sources' rows, target's rows, what was made): each of ``shifts`` costs the sources' head as much as ``COST``.
+
+    Sources for whom no such shift is found are drawn anew.
+
+    Args:
+        head_of: (vectors, labels) → (vectors → answers of 0 and 1).
+        rows: of the target; the sources are three domains of as many.
+    """
+    while True:
+        source, way = _source(rng), str(rng.choice(WAYS))
+        taught = source.draw(3 * rows, rng)
+        head = head_of(*taught)
+        reached = _accuracy(source, head, rng)
+        found = {shift: _costing(source, shift, way, head, reached, rng) for shift in shifts}
+        if all(found.values()):
+            break
+    target = source
+    for shift, (alone, _) in found.items():
+        target = replace(target, **{name: getattr(alone, name) for name in _FIELDS[shift]})
+    about = {"cost": reached - _accuracy(target, head, rng), "costs": {s: cost for s, (_, cost) in found.items()}}
+    return taught, target.draw(rows, rng), about | {"way": way if "concept" in shifts else None}
+
+
+def _costing(
+    source: Domain, shift: str, way: str, head: Callable, reached: float, rng: np.random.Generator
+) -> tuple[Domain, float] | None:
+    """``source`` with a shift within ``COST``, and what it costs; None where a hundred sizes have none."""
+    for _ in range(100):
+        tried = _shifted(source, shift, way, rng)
+        cost = reached - _accuracy(tried, head, rng)
+        if COST[0] <= cost <= COST[1]:
+            return tried, cost
+    return None
+
+
+_FIELDS = {"covariate": ("topics",), "label": ("share",), "concept": ("wished", "turn")}
+
+
+def _source(rng: np.random.Generator) -> Domain:
+    basis = np.linalg.qr(rng.normal(size=(WIDTH, WIDTH)))[0].T
+    grey = np.r_[rng.uniform(0.03, 0.09, size=2), rng.uniform(0.08, 0.2)]
+    wishes = np.array([0.03, 0.97, rng.uniform(0.35, 0.65)])
+    return Domain(
         means=rng.normal(size=(TOPICS + GREY, WIDTH)),
-        shared=shared / np.linalg.norm(shared),
-        own=own / np.linalg.norm(own, axis=1, keepdims=True),
+        shared=basis[0],
+        other=basis[1],
+        own=np.concatenate([basis[2 : 2 + TOPICS], np.zeros((GREY, WIDTH))]),
         topics=np.r_[COMMON * (1 - grey.sum()), grey],
         wishes=wishes,
+        wished=wishes,
     )
-    target = sources
-    if "covariate" in shifts:
-        target = replace(target, topics=np.r_[COMMON[::-1] * (1 - grey.sum()), grey])
-    if "label" in shifts:
-        target = replace(target, reweighted=0.8)
-    if "concept" in shifts:
-        target = replace(target, wishes=(0.98, 0.02, float(rng.choice([0.02, 0.98]))))
-    return sources, target
+
+
+def _shifted(domain: Domain, shift: str, way: str, rng: np.random.Generator) -> Domain:
+    """``domain`` with one shift of a size drawn at random."""
+    if shift == "covariate":
+        size, ordinary = rng.uniform(0.3, 1.0), domain.topics[:TOPICS]
+        mixed = (1 - size) * ordinary + size * rng.permutation(ordinary[::-1])
+        return replace(domain, topics=np.r_[mixed, domain.topics[TOPICS:]])
+    if shift == "label":
+        return replace(domain, share=rng.uniform(0.65, 0.95))
+    if way == "rotated":
+        return replace(domain, turn=float(rng.choice([-1, 1]) * rng.uniform(0.2, 1.2)))
+    wishes = domain.wishes.copy()
+    if way == "turned":
+        turned = rng.permutation([True, rng.random() < 0.5])
+        wishes[:2] = np.where(turned, 1 - wishes[:2], wishes[:2])
+    wishes[2] = rng.choice([0.03, 0.97])
+    return replace(domain, wished=wishes)
+
+
+def _accuracy(domain: Domain, head: Callable, rng: np.random.Generator) -> float:
+    """Share of texts that ``head`` answers rightly, in expectation over their labels."""
+    features, chance = domain.odds(FRESH, rng)
+    return float(np.where(head(features) == 1, chance, 1 - chance).mean())

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,15 +11,21 @@ from safetensors.torch import save_file
 
 from nlptl._contracts_adapt import Term
 from nlptl._fitting_adapt import without_labels
+from nlptl._fitting_tasks import task_network
+from nlptl._model_tasks import TaskNetwork
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone
+from nlptl.encoder.masked_head import masked_head
 from nlptl.encoder.tokens import tokenize
 from nlptl.heads.linear import Linear
+from nlptl.heads.mlp import Mlp
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.recipe import Encoder, Train
 from nlptl.registry import find, kinds
 from nlptl.train.adaptation import Adaptation
-from nlptl.train.loop import train
+from nlptl.train.guessing import Guessing
+from nlptl.train.loop import moving, train
+from nlptl.train.pretrain import train_guessing
 from nlptl.tune.lora import Lora
 
 TASKS = {
@@ -26,19 +33,35 @@ TASKS = {
     "topic": Task("topic", Linear(), ("gas", "love", "movie")),
 }
 
+BESIDES: dict[str, dict[str, Any]] = {
+    "batch_norm": {},
+    "average": {"average": "ema", "average_decay": 0.8},
+    "cutoff": {},
+    "mixup": {},
+}
+"""What the loop may have beside balances and terms, by name: settings of ``train`` that it needs."""
+
 TERMS = [kind for kind in kinds("adapt") if issubclass(find("adapt", kind), Term)]
 
 
-def make_network(encoder: Path) -> Network:
-    """LoRA on a tiny encoder with two heads; the same weights at each call."""
+def make_network(encoder: Path, *, batch_norm: bool = False) -> Network:
+    """LoRA on a tiny encoder with two heads; the same weights at each call. With ``batch_norm`` they are deep."""
     torch.manual_seed(0)
     backbone = Backbone.load(Encoder(model=str(encoder), max_length=32))
     for module in backbone.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     backbone = Lora(rank=2).apply(backbone).freeze("float32")
-    heads = {name: TaskHead(task, "last", torch.nn.Linear(32, task.outputs)) for name, task in TASKS.items()}
+    head = Mlp(hidden=(8,), dropout=0.0, batch_norm=True) if batch_norm else Linear()
+    heads = {name: TaskHead(task, "last", head.build(32, task.outputs)) for name, task in TASKS.items()}
     return Network(backbone, heads)
+
+
+def make_task_network(encoder: Path, **settings: Any) -> TaskNetwork:
+    """An adapter for each task beside a shared one; the same weights at each call."""
+    plain = make_network(encoder)
+    backbone = Backbone.load(Encoder(model=str(encoder), max_length=32)).switch_off_dropout().freeze("float32")
+    return task_network(backbone, plain.task_heads, Lora(rank=2, per="task", **settings), seed=0)
 
 
 def make_examples(network: Network, rows: int = 60, filler: str = "water") -> Examples:
@@ -63,29 +86,54 @@ def make_examples(network: Network, rows: int = 60, filler: str = "water") -> Ex
 
 def make_adaptation(network: Network, kind: str, rows: int = 9) -> Adaptation:
     """The term ``kind`` between the rows that teach and others of other words, without labels."""
+    target = without_labels(make_examples(network, rows=25, filler="movie"))
+    if kind == "tapt":
+        guessing = make_guessing(network)
+        return Adaptation(network, [], make_examples(network), target, rows=rows, guessing=guessing)
     term = find("adapt", kind)()
     assert isinstance(term, Term)
-    target = without_labels(make_examples(network, rows=25, filler="movie"))
     return Adaptation(network, [term], make_examples(network), target, rows=rows)
 
 
+def make_guessing(network: Network) -> Guessing:
+    """Masked tokens of the target's texts, and a fresh head without dropout that guesses them."""
+    torch.manual_seed(0)
+    tokens = make_examples(network, rows=25, filler="movie").tokens
+    assert tokens is not None
+    return Guessing(network.backbone, masked_head(network.backbone), tokens, rate=0.3, seed=0)
+
+
 def main(encoder: Path, output: Path) -> None:
-    """Train for 20 steps under each balance and with each term of ``adapt``, on as many processes as were launched; the
-    main one writes what was learned, by ``<kind>/<parameter>``."""
+    """Train for 20 steps under each balance, with each term of ``adapt``, with adapters of tasks and with each of
+    ``BESIDES``, on as many processes as were launched; the main one writes what was learned, by
+    ``<kind>/<parameter>``."""
     accelerator = Accelerator(cpu=True)
     learned = {}
-    for kind in [*kinds("balance"), *TERMS]:
-        network = make_network(encoder)
-        adaptation = make_adaptation(network, kind) if kind in TERMS else None
-        settings = Train(epochs=8, batch_tokens=192, accumulate=2, lr=1e-2, max_steps=20)
+    for kind in [*kinds("balance"), *TERMS, "tapt", "per_task", *BESIDES]:
+        network = (
+            make_task_network(encoder) if kind == "per_task" else make_network(encoder, batch_norm=kind == "batch_norm")
+        )
+        adaptation = make_adaptation(network, kind) if kind in (*TERMS, "tapt") else None
+        settings = Train(epochs=8, batch_tokens=192, accumulate=2, lr=1e-2, max_steps=20, **BESIDES.get(kind, {}))
         train(
             network, make_examples(network), validation=None, settings=settings, seed=0,
             folder=output.with_suffix(f".{accelerator.num_processes}") / kind, fingerprint="", resume=False,
             accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
-            balance=None if adaptation else find("balance", kind)(), adaptation=adaptation,
+            balance=find("balance", kind)() if kind in kinds("balance") else None, adaptation=adaptation,
+            augment=[find("augment", kind)()] if kind in kinds("augment") else [],
         )  # fmt: skip
+        learned |= {f"{kind}/{name}": found.detach().clone() for name, found in moving(network)}
         whole = torch.nn.ModuleList([network] if adaptation is None else [network, adaptation.layers])
         learned |= {f"{kind}/{name}": p.detach().clone() for name, p in whole.named_parameters() if p.requires_grad}
+    network = make_network(encoder)
+    guessing = make_guessing(network)
+    train_guessing(
+        guessing, settings=Train(epochs=8, batch_tokens=192, lr=1e-2, max_steps=20), fingerprint="", resume=False,
+        folder=output.with_suffix(f".{accelerator.num_processes}") / "before", accelerator=accelerator,
+        log=lambda entry: None, progress=lambda done, total: None,
+    )  # fmt: skip
+    whole = torch.nn.ModuleList([network.backbone, guessing.head])
+    learned |= {f"before/{name}": p.detach().clone() for name, p in whole.named_parameters() if p.requires_grad}
     if accelerator.is_main_process:
         save_file(learned, output)
     accelerator.end_training()

@@ -8,7 +8,8 @@ import torch
 from accelerate import Accelerator
 from train_network import TERMS, make_adaptation, make_examples, make_network
 
-from nlptl.train.adaptation import batch_rows, gathered
+from nlptl.train.adaptation import batch_rows
+from nlptl.train.gather import gathered
 
 CPU = torch.device("cpu")
 

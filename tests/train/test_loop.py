@@ -47,6 +47,7 @@ def run(
     validation: Examples | None = None,
     fingerprint: str = "f",
     balance: str = "equal",
+    augment: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train and return what was logged; with ``stop_after``, break off after so many steps."""
     logged: list[dict[str, Any]] = []
@@ -58,7 +59,7 @@ def run(
     train(
         network, examples, validation=validation, settings=settings, seed=3, folder=folder, fingerprint=fingerprint,
         resume=resume, accelerator=Accelerator(cpu=True), log=logged.append, progress=progress,
-        balance=find("balance", balance)(),
+        balance=find("balance", balance)(), augment=[] if augment is None else [find("augment", augment)()],
     )  # fmt: skip
     return logged
 
@@ -158,7 +159,8 @@ def test_the_plan_visits_every_row_once_an_epoch_and_is_cut_at_max_steps() -> No
 
 
 def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> None:
-    """Dropout 0, 20 steps under every balance and with each term of adapt: the same weights within 1e-4."""
+    """Dropout 0, 20 steps under every balance, with each term of adapt, batch norm, averages and views of batches: the
+    same weights within 1e-4, running statistics among them."""
     script = Path(train_network.__file__)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     for processes in (1, 2):
@@ -169,6 +171,10 @@ def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> Non
     assert one.keys() == two.keys() and {name.split("/")[0] for name in one} == {
         *kinds("balance"),
         *train_network.TERMS,
+        "per_task",
+        *train_network.BESIDES,
+        "tapt",
+        "before",
     }
     moved = max(float(tensor.abs().max()) for name, tensor in one.items() if "lora_B" in name)
     assert moved > 1e-2  # it did train

@@ -1,0 +1,39 @@
+"""One point of a curve of labels: systems on the same draws and the same scored rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+
+if TYPE_CHECKING:
+    from nlptl.contracts import Floats
+
+
+def accuracies(
+    right: Mapping[str, Sequence[npt.NDArray[np.bool_]]], ids: npt.NDArray[Any], *, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """By system its mean accuracy over draws, with the 95 % interval over draws and rows together.
+
+    Args:
+        right: by system, for each draw (rows,) whether its answers are right; all systems have the same draws.
+        ids: (rows,) of the scored rows.
+        resamples: of the bootstrap, whose randomness comes from ``seed``.
+    """
+    rng = np.random.default_rng(seed)
+    table = np.stack([np.asarray(each, dtype=np.float64) for each in right.values()], axis=2)
+
+    def score(draw: int, weights: Floats) -> Floats:
+        return np.asarray(weights @ table[draw] / weights.sum(axis=1, keepdims=True))
+
+    samples = bootstrap(
+        score, [ids] * len(table), seed_draws=draw_seeds(len(table), resamples=resamples, rng=rng), rng=rng
+    )
+    return {
+        name: {"accuracy": float(table[:, :, place].mean()), "ci95": list(percentiles(samples[:, place]))}
+        for place, name in enumerate(right)
+    }

@@ -1,0 +1,98 @@
+"""Chains: one recipe file runs what comes first, then goes on from it; what is there already is not run again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from made_mail import mail
+
+import nlptl
+from nlptl._fitting_chain import after_before
+
+
+@pytest.fixture
+def settings(tiny_encoder: Path, tmp_path: Path) -> dict[str, Any]:
+    """Train on the mails' topics, then on spam."""
+    mail(rows=30).to_parquet(tmp_path / "mail.parquet")
+    first = {
+        "name": "topics",
+        "data": {"kind": "parquet", "path": str(tmp_path / "mail.parquet")},
+        "encoder": {"model": str(tiny_encoder), "max_length": 24, "pool": "last"},
+        "tune": {"kind": "lora", "rank": 2},
+        "heads": {"topic": {"kind": "linear"}},
+        "train": {"max_steps": 2},
+        "evaluate": {"bootstrap": 100},
+    }
+    second = {"name": "spam", "before": first, "heads": {"spam": {"kind": "linear", "column": "label"}}}
+    return first | second | {"encoder": first["encoder"] | {"model": "before"}}
+
+
+def test_one_recipe_runs_both_and_the_first_only_once(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    recipe = nlptl.Recipe.load(tmp_path / "chain.yaml")
+    nlptl.fit(recipe, out=tmp_path / "runs" / "spam")
+    first, second = tmp_path / "runs" / "topics", tmp_path / "runs" / "spam"
+    [parent] = json.loads((second / "lock.json").read_text())["parents"]
+    assert (parent["recipe"], parent["path"]) == ("topics", str(first))
+    assert nlptl.Recipe.load(second / "recipe.yaml") == recipe
+    wanted, made = (
+        json.loads((second / "results.json").read_text())["tasks"],
+        (first / "report.html").stat().st_mtime_ns,
+    )
+
+    nlptl.fit(recipe, out=second, resume=True)
+    assert (first / "report.html").stat().st_mtime_ns == made
+    assert json.loads((second / "results.json").read_text())["tasks"] == wanted
+
+    (first / "report.html").unlink()  # as if it had been stopped
+    nlptl.fit(nlptl.Recipe.load(tmp_path / "chain.yaml", "before.train.lr=1e-4", "before.seed=1"), out=second)
+    assert yaml.safe_load((first / "recipe.yaml").read_text())["train"]["lr"] == 1e-4
+
+
+def test_those_who_only_look_ask_for_the_first_run(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(nlptl.RecipeError, match="holds no run of 'topics'"):
+        after_before(nlptl.Recipe(**settings))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"encoder": {"model": "default"}}, "encoder.model: 'default' is read, so that 'topics' would run"),
+        ({"before": None}, "encoder.model: before is the run of section before, and there is none"),
+        ({"name": "topics"}, "before.name: 'topics' is the name of two runs"),
+        ({"before": {"transfer": {"protocol": "leave_one_out"}}}, "before.transfer.protocol: leave_one_out makes"),
+        ({"before": {"tune": {"kind": "lora", "per": "domain"}}}, "before.tune.per: domain: gives each domain"),
+        ({"before": {"train": {"lr": "fast"}}}, "train.lr: 'fast' is not a number"),
+        ({"before": "topics.yaml"}, "before: 'topics.yaml' is no recipe"),
+    ],
+)
+def test_mistakes_in_chains_are_told_with_all_others(
+    changed: dict[str, Any], words: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    for name, value in changed.items():
+        old = settings[name]
+        settings[name] = {**old, **value} if isinstance(value, dict) and isinstance(old, dict) else value
+    settings["seed"] = -1
+    with pytest.raises(nlptl.RecipeError) as told:
+        nlptl.Recipe(**settings)
+    assert words in str(told.value) and "seed" in str(told.value)
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with pytest.raises(nlptl.RecipeError) as told:
+        nlptl.Recipe.load(tmp_path / "chain.yaml")
+    assert words in str(told.value) and "chain.yaml:" in str(told.value)
+
+
+def test_what_runs_first_may_extend_a_file_and_be_overridden(settings: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(settings["before"]), encoding="utf-8")
+    chain = settings | {"before": {"extends": "first.yaml", "train": {"epochs": 3}}}
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(chain), encoding="utf-8")
+    recipe = nlptl.Recipe.load(tmp_path / "chain.yaml", "before.tune.kind=frozen")
+    assert recipe.before is not None and recipe.before.name == "topics"
+    assert (recipe.before.train.epochs, recipe.before.tune.kind) == (3, "frozen")
+    recipe.save(tmp_path / "saved.yaml")
+    assert nlptl.Recipe.load(tmp_path / "saved.yaml") == recipe

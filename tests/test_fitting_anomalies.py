@@ -1,0 +1,77 @@
+"""Rows labelled as out of scope never teach, and every score says how well it tells them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import nlptl
+
+
+def table(split: bool) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    kinds = {"money": "win a cash prize", "work": "the report of the meeting", "oos": "water oil down day part long"}
+    rows = [
+        {"text": " ".join(rng.permutation([*text.split(), str(n)])), "label": label,
+         "split": "test" if n % 3 == 0 else "train"}
+        for label, text in kinds.items() for n in range(45)
+    ]  # fmt: skip
+    return pd.DataFrame(rows) if split else pd.DataFrame(rows).drop(columns="split")
+
+
+def recipe(encoder: Path, *, split: bool = True, kind: str = "linear", **evaluate: Any) -> nlptl.Recipe:
+    return nlptl.Recipe(
+        data={"kind": "frame", "table": table(split), **({"split": "split"} if split else {})},
+        encoder={"model": str(encoder), "max_length": 24},
+        heads={"intent": {"kind": kind, "column": "label"}},
+        evaluate={"anomalies": {"label": "oos"}, "bootstrap": 100, **evaluate},
+    )
+
+
+@pytest.mark.parametrize("kind", ["linear", "prototype"])
+def test_anomalies_are_scored_and_teach_nothing(tiny_encoder: Path, tmp_path: Path, kind: str) -> None:
+    run = nlptl.fit(recipe(tiny_encoder, kind=kind), out=tmp_path / "run")
+    rows = run.results["anomalies"]
+    assert [row["score"] for row in rows] == ["max_softmax", "energy", "mahalanobis", "knn"]
+    assert {(row["anomalies"], row["usual"]) for row in rows} == {(15, 30)}
+    by = {row["score"]: row for row in rows}
+    assert by["knn"]["auroc"] > 0.9 and by["mahalanobis"]["auroc"] > 0.9
+    assert all(row["ci95"][0] <= row["auroc"] <= row["ci95"][1] for row in rows)
+    assert run.results["tasks"]["intent"]["labels"] == ["money", "work"]
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Texts unlike anything that taught" in page
+
+
+def test_without_official_splits_all_of_them_are_scored(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = nlptl.fit(recipe(tiny_encoder, split=False), out=tmp_path / "run").results["anomalies"]
+    assert {row["anomalies"] for row in rows} == {45}
+
+
+def test_a_body_that_learned_is_asked_for_its_logits(tiny_encoder: Path, tmp_path: Path) -> None:
+    tuned = recipe(tiny_encoder).model_dump() | {"tune": {"kind": "lora"}, "train": {"max_steps": 2}}
+    tuned["data"] = {"kind": "frame", "table": table(True), "split": "split"}
+    rows = nlptl.fit(nlptl.Recipe(**tuned), out=tmp_path / "run").results["anomalies"]
+    assert len(rows) == 4 and all(0 <= row["auroc"] <= 1 for row in rows)
+
+
+def test_a_label_that_no_row_has_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(nlptl.DataError, match="'none of these' is the label of 0 rows"):
+        nlptl.fit(recipe(tiny_encoder, anomalies={"label": "none of these"}), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ({"labels": ("money", "oos")}, "is a label that task 'intent' is to answer"),
+        ({"multilabel": True}, "one label a row"),
+    ],
+)
+def test_anomalies_are_no_label_of_the_task(head: dict[str, Any], words: str) -> None:
+    with pytest.raises(nlptl.RecipeError, match=words):
+        nlptl.Recipe(
+            data={"kind": "csv", "path": "x.csv"},
+            heads={"intent": {"kind": "linear", "column": "label", **head}},
+            evaluate={"anomalies": {"label": "oos"}},
+        )
