@@ -110,7 +110,7 @@ class Train(Settings):
     decay: Literal["linear", "cosine", "constant"] = "linear"
     clip: float | None = Field(1.0, gt=0, description="Largest gradient norm.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bf16 frozen weights where the processor has it."
+        "auto", description="auto: bf16 frozen weights where the processor is faster at it."
     )
     dropout: bool = Field(
         True, description="Dropout inside the encoder, as the checkpoint has it; false: none, and faster steps."
