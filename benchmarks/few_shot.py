@@ -141,7 +141,6 @@ def contrastive(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str 
                 frozen={"label": Body(rung.vectors[reading], rung.prior.get(reading))}, seed=seed,
             )
         )  # fmt: skip
-    print(found.tried, flush=True)
     if found.backbone is None:
         return rung.answers(data), watch
     vectors = encode(found.backbone, list(data.texts[data.scored]), readings=("last",), store=None)["last"]
