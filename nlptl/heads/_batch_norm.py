@@ -62,5 +62,5 @@ def _over_processes(tensor: Tensor) -> Tensor:
 
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return tensor
-    summed: Tensor = _Sum.apply(tensor)
+    summed: Tensor = _Sum.apply(tensor)  # type: ignore[no-untyped-call]
     return summed
