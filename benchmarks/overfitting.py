@@ -100,10 +100,8 @@ def _row(setting: str, here: list[dict[str, Any]], of: dict[tuple[str, str, int]
     each = []
     for name in SETS:
         found = [c for c in here if c["set"] == name]
-        accuracy, loss = (
-            np.mean([c[key]["model"] for c in found]) if found else np.nan for key in ("accuracy", "loss")
-        )
-        each.append(f"{100 * accuracy:.1f} ({loss:.3f})")
+        accuracy, loss = (np.mean([c[key]["model"] for c in found] or [0.0]) for key in ("accuracy", "loss"))
+        each.append(f"{100 * accuracy:.1f} ({loss:.3f})" if found else "–")
     base, gain = setting.partition(",")[0], ""
     pairs = [(c, of[base, c["set"], c["seed"]]) for c in here if (base, c["set"], c["seed"]) in of]
     if base != setting and pairs:
