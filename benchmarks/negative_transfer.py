@@ -54,11 +54,11 @@ def pairs(folder: Path, name: str, rows: int) -> list[dict[str, Any]]:
     backbone = Backbone.load(Encoder()).freeze(resolve_precision("auto", "cpu"))
     vectors = encode(backbone, texts, readings=[READING], store=FeatureStore.of(backbone))[READING]
     signatures = Signatures.of(np.array(texts, dtype=object))
+    groups = signatures.groups(np.arange(len(texts)), near=0.85)
     found = []
     for target in sorted(set(domains)):
         own, others = np.flatnonzero(domains == target), np.flatnonzero(domains != target)
-        leaking = set(signatures.near(others, own, 0.85))
-        others = np.array([row for row in others if row not in leaking])
+        others = others[~np.isin(groups[others], groups[own])]
         found += _of_target(task, vectors, labels, domains, signatures, own, others, target)
         print(json.dumps(found[-1]), flush=True)
     return [{"data": name, **row} for row in found]
@@ -120,7 +120,9 @@ def described(rows: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 400
-    every = [row for name in SETS for row in pairs(Path(sys.argv[1]), name, count)]
+    every: list[dict[str, Any]] = []
+    for name in SETS:
+        every += pairs(Path(sys.argv[1]), name, count)
+        (RESULTS / "negative_transfer.json").write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
     text = f"# Will this source hurt this target?\n\n`python benchmarks/negative_transfer.py FOLDER {count}`\n\n"
-    (RESULTS / "negative_transfer.json").write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "negative_transfer.md").write_text(text + described(every) + "\n", encoding="utf-8")

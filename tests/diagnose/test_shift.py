@@ -102,8 +102,8 @@ def test_the_kinds_agree_with_their_functions() -> None:
     assert ProxyA().measure(view(()))["score"] < 0.2 < ProxyA().measure(seen)["score"] <= 2
     assert CovariateShift(permutations=99).measure(seen)["p"] == pytest.approx(0.01)
     shares = LabelShift(permutations=99).measure(view(("label",), rows=300))
-    assert shares["p"] == pytest.approx(0.01)
-    assert shares["target"][1] > 0.6 and shares["sources"][1] < 0.5
+    assert shares["p"] <= 0.03
+    assert shares["target"][1] == pytest.approx(0.65, abs=0.15) and shares["sources"][1] < 0.5
     assert ConceptShift(draws=199).measure(view(("concept",), labels=150))["p"] <= 0.05
     calm = [ConceptShift(draws=199, seed=s).measure(view((), seed=s, rows=200))["p"] for s in range(6)]
     assert sum(p <= 0.05 for p in calm) <= 1
