@@ -161,7 +161,7 @@ def test_what_a_linear_head_has_wrong_everywhere_is_no_shift() -> None:
 
 @pytest.mark.parametrize("made", ["covariate", "label", "concept"])
 def test_shifts_are_told_apart(made: str) -> None:
-    # benchmarks/warnings.py holds the rates over 200 draws; here six of eight draws must name it alone.
+    # benchmarks/shift_warnings.py holds the rates over 200 draws; here six of eight draws must name it alone.
     verdicts = [Shift(draws=199, seed=s).measure(view((made,), seed=s, rows=200, labels=160)) for s in range(8)]
     assert sum(verdict["found"] == [made] for verdict in verdicts) >= 6, [v["p"] for v in verdicts]
     named = next(verdict for verdict in verdicts if verdict["found"] == [made])

@@ -1,4 +1,4 @@
-"""Made domains as vectors whose shifts are known, for tests and ``benchmarks/warnings.py``.
+"""Made domains as vectors whose shifts are known, for tests and ``benchmarks/shift_warnings.py``.
 
 A text has one of nine topics. In six of them its label follows from where it stands along a direction that all topics
 share and along one of the topic's own, with noise. Three topics are grey: there the label is each reader's own wish

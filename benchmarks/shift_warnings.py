@@ -5,7 +5,7 @@ head 3 to 10 points of accuracy by itself), and asks kind `shift`. A draw is rig
 made are found. Every tenth is asked without labels of the target too. Draws are added to `results/warnings.jsonl` as
 they end; the same command goes on where it stopped, and then writes `results/warnings.md`.
 
-    python benchmarks/warnings.py [draws] [case, such as concept or label+covariate; none: no shift]
+    python benchmarks/shift_warnings.py [draws] [case, such as concept or label+covariate; none: no shift]
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def main(draws: int, cases: tuple[str, ...]) -> None:
                 done.append(draw(case, seed))
                 with DONE.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(done[-1]) + "\n")
-    head = "# Shifts told apart\n\n`python benchmarks/warnings.py 200`\n\n"
+    head = "# Shifts told apart\n\n`python benchmarks/shift_warnings.py 200`\n\n"
     (RESULTS / "warnings.md").write_text(head + described(done) + "\n", encoding="utf-8")
 
 
