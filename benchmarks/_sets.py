@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nlptl._fitting_corpus import Corpus
 from nlptl.contracts import Quarantine
 from nlptl.data import Frame
 from nlptl.data._read import read
+from nlptl.fitting.corpus import Corpus
 from nlptl.heads import Linear
 from nlptl.recipe import Transfer
 from nlptl.transfer.leaks import Signatures, guard

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nlptl._fitting_anomalies import area
 from nlptl.contracts import Task
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
 from nlptl.diagnose.probe import parts
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
+from nlptl.fitting.anomalies import area
 from nlptl.heads import Prototype
 from nlptl.heads._evidence import Evidence
 from nlptl.recipe import Encoder

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nlptl._fitting_corpus import Corpus, Vectors
-from nlptl._fitting_distant import reach
 from nlptl.contracts import Quarantine
 from nlptl.data import Frame
 from nlptl.data._read import read
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
+from nlptl.fitting.corpus import Corpus, Vectors
+from nlptl.fitting.distant import reach
 from nlptl.heads import Linear
 from nlptl.heads._reading import CHOICES, parts
 from nlptl.heads._solved import Solved, solve_head

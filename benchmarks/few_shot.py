@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 from _sets import DESCRIPTIONS, NAMES, LabelledSet, load
 
-from nlptl._fitting_contrast import Lesson, learn
-from nlptl._fitting_heads import directions_of_names
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
+from nlptl.fitting.contrast import Lesson, learn
+from nlptl.fitting.heads import directions_of_names
 from nlptl.heads import Linear
 from nlptl.heads._crossfit import Body
 from nlptl.heads._reading import CHOICES, parts

@@ -96,12 +96,12 @@ def mixed_prediction(users: int, folder: Path, clock: Clocked) -> None:
     import torch
     from _random_encoder import made_texts, random_encoder
 
-    from nlptl._saved_bank import own_logits
     from nlptl.contracts import Task
     from nlptl.encoder.backbone import Backbone
     from nlptl.heads import Linear
     from nlptl.model import Network, TaskHead
     from nlptl.recipe import Encoder
+    from nlptl.saved.bank import own_logits
     from nlptl.tune import Lora
     from nlptl.tune._shelf import Shelf, index, put_away
 

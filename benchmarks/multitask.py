@@ -32,19 +32,19 @@ from accelerate import Accelerator
 
 import nlptl
 from nlptl import fitting
-from nlptl._fitting_answers import answer
-from nlptl._fitting_beside import SOLO, solo_models
-from nlptl._fitting_clock import Clock
-from nlptl._fitting_corpus import Corpus
-from nlptl._fitting_cost import Account
-from nlptl._fitting_folder import RunFolder
-from nlptl._fitting_setting import Setting, SolvedTurn
-from nlptl._fitting_train import train_model
-from nlptl._fitting_turn import SOLVED, solve_turn
 from nlptl.contracts import Floats, Quarantine
 from nlptl.data import Frame
 from nlptl.data._read import read
 from nlptl.evaluate.compare import holm, mcnemar
+from nlptl.fitting.account import Account
+from nlptl.fitting.answers import answer
+from nlptl.fitting.beside import SOLO, solo_models
+from nlptl.fitting.clock import Clock
+from nlptl.fitting.corpus import Corpus
+from nlptl.fitting.folder import RunFolder
+from nlptl.fitting.setting import Setting, SolvedTurn
+from nlptl.fitting.train import train_model
+from nlptl.fitting.turn import SOLVED, solve_turn
 from nlptl.registry import find, kinds
 from nlptl.transfer.plan import Turn
 

@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nlptl._contracts_diagnose import View
-from nlptl._diagnosing_rank import head_answers
 from nlptl.contracts import Task
+from nlptl.contracts.diagnose import View
 from nlptl.diagnose._source_scores import source_scores
 from nlptl.diagnose.probe import as_task, parts
 from nlptl.diagnose.shift import Shift
+from nlptl.diagnosing.rank import head_answers
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.evaluate.compare import mcnemar

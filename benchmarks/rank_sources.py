@@ -27,11 +27,11 @@ from scipy.stats import spearmanr
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from nlptl._diagnosing_rank import head_answers
 from nlptl.diagnose._source_scores import likeness, source_scores
 from nlptl.diagnose.mmd import mmd
 from nlptl.diagnose.probe import as_task, parts
 from nlptl.diagnose.proxy_a import proxy_a_distance
+from nlptl.diagnosing.rank import head_answers
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.heads._solved import solve_head

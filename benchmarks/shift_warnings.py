@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from made_shift import SHIFTS, WAYS, made
 
-from nlptl._contracts_diagnose import View
+from nlptl.contracts.diagnose import View
 from nlptl.diagnose.probe import as_task, parts
 from nlptl.diagnose.shift import Shift
 from nlptl.heads._solved import solve_head

@@ -53,10 +53,10 @@ def trainer(data: str, target: str, seed: int) -> None:
     from _peer import trainer as make
     from transformers import AutoModel, AutoTokenizer
 
-    from nlptl._fitting_corpus import Corpus
     from nlptl.contracts import Quarantine
     from nlptl.data._read import read
     from nlptl.encoder.locate import locate
+    from nlptl.fitting.corpus import Corpus
     from nlptl.recipe import Recipe
     from nlptl.transfer.leaks import Signatures, guard
     from nlptl.transfer.plan import plan

@@ -54,10 +54,10 @@ def write_rows(data: str, target: str, seed: int, path: Path) -> None:
     """The rows of our plan as a file."""
     import pandas as pd
 
-    from nlptl._fitting_corpus import Corpus
     from nlptl.contracts import Quarantine
     from nlptl.data._read import read
     from nlptl.encoder.locate import locate
+    from nlptl.fitting.corpus import Corpus
     from nlptl.recipe import Recipe
     from nlptl.transfer.leaks import Signatures, guard
     from nlptl.transfer.plan import plan

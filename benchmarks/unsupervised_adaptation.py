@@ -36,18 +36,18 @@ from accelerate import Accelerator
 
 import nlptl
 from nlptl import fitting
-from nlptl._contracts_adapt import Before, Term
-from nlptl._fitting_adapt import corrected
-from nlptl._fitting_answers import answer
-from nlptl._fitting_before import before_solving
-from nlptl._fitting_clock import Clock
-from nlptl._fitting_corpus import Corpus
-from nlptl._fitting_folder import RunFolder
-from nlptl._fitting_setting import Setting
-from nlptl._fitting_train import train_model, trains
-from nlptl._fitting_turn import solve_turn
 from nlptl.contracts import Quarantine
+from nlptl.contracts.adapt import Before, Term
 from nlptl.data._read import read
+from nlptl.fitting.adapt import corrected
+from nlptl.fitting.answers import answer
+from nlptl.fitting.before import before_solving
+from nlptl.fitting.clock import Clock
+from nlptl.fitting.corpus import Corpus
+from nlptl.fitting.folder import RunFolder
+from nlptl.fitting.setting import Setting
+from nlptl.fitting.train import train_model, trains
+from nlptl.fitting.turn import solve_turn
 from nlptl.registry import find, kinds
 
 RESULTS = Path(__file__).parent / "results" / "unsupervised_adaptation.json"

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from _sets import DESCRIPTIONS, NAMES, LabelledSet, load
 
-from nlptl._fitting_heads import embed_names
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.evaluate.compare import mcnemar
+from nlptl.fitting.heads import embed_names
 from nlptl.heads import LabelNames
 from nlptl.heads._evidence import Evidence
 from nlptl.heads._names import cosine_answers, label_vectors

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nlptl import adapt, augment, balance, data, diagnose, export, heads, tune
-    from nlptl._fitting_run import Run
     from nlptl.errors import DataError, ModelError, NlptlError, RecipeError, RunError
     from nlptl.fitting import fit
+    from nlptl.fitting.run import Run
     from nlptl.recipe import Recipe
     from nlptl.saved import Model, load
 

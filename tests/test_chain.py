@@ -9,7 +9,7 @@ import yaml
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_chain import after_before
+from nlptl.fitting.chain import after_before
 
 
 @pytest.fixture

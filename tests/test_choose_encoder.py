@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from tiny_encoder import save_tiny_encoder
 
 import nlptl
-from nlptl._diagnosing_rank import rank_candidates
 from nlptl.cli import main
+from nlptl.diagnosing.rank import rank_candidates
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import torch
 from made_mail import mail
 
 import nlptl
-from nlptl import _fitting_reuse
-from nlptl._fitting_cost import Account, cost
 from nlptl.encoder.backbone import Backbone
+from nlptl.fitting import reuse as fitting_reuse
+from nlptl.fitting.account import Account, cost
 from nlptl.recipe import Encoder
 from nlptl.tune._scratch import Scratch
 
@@ -104,7 +104,7 @@ def test_a_run_is_the_same_whether_lower_layers_are_reused_or_not(
     """Asked not to, and where memory lacks."""
     answers = []
     for name, reuse, share in (("reused", True, 0.25), ("off", False, 0.25), ("no room", True, 0.0)):
-        monkeypatch.setattr(_fitting_reuse, "MEMORY_SHARE", share)
+        monkeypatch.setattr(fitting_reuse, "MEMORY_SHARE", share)
         run = nlptl.fit(recipe(tiny_encoder, table, train={"reuse": reuse}), out=tmp_path / name)
         told = run.results["cost"]["reuse"]
         assert [entry["why not"] is None for entry in told] == {"reused": [True], "off": [], "no room": [False]}[name]

@@ -10,9 +10,9 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._diagnosing_look import Look
 from nlptl.cli import main
 from nlptl.diagnosing import diagnose
+from nlptl.diagnosing.look import Look
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_several_labels_a_row_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_sources_are_ranked_without_a_label_of_the_target(settings: dict[str, Any]) -> None:
-    from nlptl._diagnosing_rank import rank_sources
+    from nlptl.diagnosing.rank import rank_sources
 
     changed = {**settings, "transfer": {**settings["transfer"], "source": ["ann", "bob", "<i>dee"], "target": "cy"}}
     table = pd.read_parquet(settings["data"]["path"])

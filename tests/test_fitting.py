@@ -15,7 +15,7 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_launch import asked_processes
+from nlptl.fitting.launch import asked_processes
 
 RUN_FOLDER = {
     "recipe.yaml", "lock.json", "results.json", "report.html", "rejected.jsonl", "predictions.parquet", "model",

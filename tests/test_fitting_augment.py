@@ -9,12 +9,12 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl import _fitting_augment as fitting_augment
-from nlptl._fitting_augment import with_views
-from nlptl._fitting_corpus import Corpus
 from nlptl.augment import Eda
 from nlptl.contracts import Quarantine
 from nlptl.data._read import read
+from nlptl.fitting import augment as fitting_augment
+from nlptl.fitting.augment import with_views
+from nlptl.fitting.corpus import Corpus
 from nlptl.recipe import Transfer
 from nlptl.transfer.plan import plan
 

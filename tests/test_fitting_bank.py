@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoModel
 
 import nlptl
-from nlptl import _fitting_bank
+from nlptl.fitting import bank as fitting_bank
 from nlptl.predict import predict_file
 from nlptl.tune._shelf import adapter_id
 
@@ -119,7 +119,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_users(
     run: nlptl.Run, tiny_encoder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
-    real = _fitting_bank.train_lanes
+    real = fitting_bank.train_lanes
 
     def once(network: Any, bank: Any, examples: Any, lanes: Any, **others: Any) -> None:
         if trained == [2]:
@@ -128,7 +128,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_users(
         trained.append(len(set(lanes)))
         real(network, bank, examples, lanes, **others)
 
-    monkeypatch.setattr(_fitting_bank, "train_lanes", once)
+    monkeypatch.setattr(fitting_bank, "train_lanes", once)
     made = recipe(tiny_encoder, table)
     with pytest.raises(KeyboardInterrupt):
         nlptl.fit(made, out=tmp_path / "run")

@@ -9,8 +9,8 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_climb import wins
-from nlptl._fitting_layers import top_layers
+from nlptl.fitting.climb import wins
+from nlptl.fitting.layers import top_layers
 
 
 def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:

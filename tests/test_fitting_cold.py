@@ -8,10 +8,10 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_cold import _ranks, curves, draws
-from nlptl._fitting_corpus import Corpus
 from nlptl.contracts import Quarantine
 from nlptl.data._read import read
+from nlptl.fitting.cold import _ranks, curves, draws
+from nlptl.fitting.corpus import Corpus
 from nlptl.recipe import Recipe
 from nlptl.transfer.plan import plan
 

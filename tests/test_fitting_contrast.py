@@ -9,7 +9,7 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_contrast import merged
+from nlptl.fitting.contrast import merged
 
 WORDS = [
     "the", "a", "of", "to", "and", "is", "in", "it", "you", "that", "he", "was", "for", "on", "are",

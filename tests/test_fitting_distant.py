@@ -9,10 +9,10 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_corpus import Corpus, Vectors
-from nlptl._fitting_distant import reach
 from nlptl.contracts import Task
 from nlptl.data import Frame
+from nlptl.fitting.corpus import Corpus, Vectors
+from nlptl.fitting.distant import reach
 from nlptl.heads import Linear
 from nlptl.heads._solved import Solved, solve_head
 from nlptl.transfer.plan import Turn

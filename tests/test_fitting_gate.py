@@ -11,10 +11,10 @@ import pytest
 from made_mail import mail
 
 import nlptl
-from nlptl._fitting_gate_lora import train_rehearsals
-from nlptl._fitting_rungs import RUNGS, Situation, Table, climb, right
 from nlptl.contracts import Task
 from nlptl.evaluate.gate import choose
+from nlptl.fitting.gate_lora import train_rehearsals
+from nlptl.fitting.rungs import RUNGS, Situation, Table, climb, right
 from nlptl.heads import Linear
 from nlptl.heads._solved import solve_head
 
@@ -165,7 +165,7 @@ def test_who_rehearses_is_taught_by_the_others_alone(
         seen.update(lanes=lanes, answers=train_rehearsals(setting, turn, task, seed, lanes), corpus=setting.corpus)
         return seen["answers"]
 
-    monkeypatch.setattr("nlptl._fitting_gate.train_rehearsals", watched)
+    monkeypatch.setattr("nlptl.fitting.gate.train_rehearsals", watched)
     made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), LORA)
     nlptl.fit(made, out=tmp_path / "run")
     assert set(seen["lanes"]) == {"ann", "bob", "cy"}
@@ -188,7 +188,7 @@ def test_a_trained_winner_is_shipped_as_it_was_trained(
     def perfect(setting: Any, turn: Any, task: str, seed: int, lanes: Any) -> Any:
         return {name: np.eye(2)[setting.corpus.encoded[task][lane.scored]] for name, lane in lanes.items()}
 
-    monkeypatch.setattr("nlptl._fitting_gate.train_rehearsals", perfect)
+    monkeypatch.setattr("nlptl.fitting.gate.train_rehearsals", perfect)
     made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), LORA)
     run = nlptl.fit(made, out=tmp_path / "run")
     assert run.results["domains"]["dee"]["shipped"] == "lora"

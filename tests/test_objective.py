@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, kl_div, one_hot
 
-from nlptl._model_objective import Objective, balanced_weights, divergence, focal_losses, smooth
+from nlptl.model.objective import Objective, balanced_weights, divergence, focal_losses, smooth
 from nlptl.train.loop import pull_back
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -0.3], [-1.0, 3.0, 0.0]])

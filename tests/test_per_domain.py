@@ -9,11 +9,11 @@ import pytest
 from safetensors import safe_open
 
 import nlptl
-from nlptl._saved_domains import METADATA, DomainHeads
 from nlptl.cli import main
 from nlptl.heads._domains import Deviations, Spread
 from nlptl.heads._scaling import Scaling
 from nlptl.predict import predict_file
+from nlptl.saved.domains import METADATA, DomainHeads
 
 ODD = ("ann.b@x.org", "bö/b", "c d")
 """Names with dots, slashes, letters beyond ASCII and spaces."""

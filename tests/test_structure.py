@@ -20,7 +20,7 @@ ORDER = (
     "augment", "adapt", "balance", "model",
     "train", "report", "saved", "export", "fitting", "diagnosing", "predict", "cli", "__main__",
 )  # fmt: skip
-"""The rooms; each imports only itself and those to its left. ``_cli_init`` belongs to ``cli``, and so on."""
+"""The rooms; each imports only itself and those to its left. ``cli.draft`` belongs to ``cli``, and so on."""
 
 LONGEST = 300
 

@@ -14,7 +14,6 @@ from made_mail import mail
 from safetensors.torch import load_file, save_file
 
 import nlptl
-from nlptl._saved_taken import load_backbone, taken_heads
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.errors import ModelError, RecipeError
@@ -22,6 +21,7 @@ from nlptl.heads import Linear, Mlp
 from nlptl.model import Network, TaskHead
 from nlptl.recipe import Encoder
 from nlptl.saved import Model
+from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.tune import Full, Lora
 
 TEXTS = ["win a cash prize", "the meeting is on monday", "gas", "you can win the report of the people"]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from train_network import make_examples, make_network
 
-from nlptl._model_views import jensen_shannon, mixed, shares_of_task
 from nlptl.augment import Cutoff, Mixup
 from nlptl.augment._cut import kept_features, kept_tokens
 from nlptl.encoder.tokens import TokenBatch
 from nlptl.model import Batch, Network
+from nlptl.model.views import jensen_shannon, mixed, shares_of_task
 from nlptl.train.batches import share_of
 from nlptl.train.views import StepViews, gathered_places
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_adapt import Step, Term, View
 from nlptl.adapt._features import domain_layers, domain_loss, entropy, reverse_gradient, unit_scale
+from nlptl.contracts.adapt import Step, Term, View
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_adapt import Step, Term
 from nlptl.adapt._features import unit_scale
+from nlptl.contracts.adapt import Step, Term
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

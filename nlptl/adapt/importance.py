@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from nlptl._contracts_adapt import Adapt
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.contracts.adapt import Adapt
 from nlptl.heads.linear import Linear
 
 FOLDS = 5

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from nlptl._contracts_adapt import Adapt, Answers
 from nlptl.adapt._sure_shift import ALPHA, TOLERATED, beyond_error, likelihood_ratio, mixture_fits
 from nlptl.contracts import Floats, Ints
+from nlptl.contracts.adapt import Adapt, Answers
 from nlptl.errors import RunError
 from nlptl.heads._label_shares import Shares, em_shares, odds, taught_shares
 from nlptl.heads._temperature import fit_bias_corrected

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_adapt import Step, Term
+from nlptl.contracts.adapt import Step, Term
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

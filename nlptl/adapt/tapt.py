@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from nlptl._contracts_adapt import Before, Context
+from nlptl.contracts.adapt import Before, Context
 
 
 class Tapt(Before):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_augment import Cut, Cutting
+from nlptl.contracts.augment import Cut, Cutting
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_augment import Views
+from nlptl.contracts.augment import Views
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_augment import Mixing
 from nlptl.contracts import Floats
+from nlptl.contracts.augment import Mixing
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nlptl._contracts_diagnose import View
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.contracts.diagnose import View
 
 if TYPE_CHECKING:
     from nlptl.heads._solved import Solved

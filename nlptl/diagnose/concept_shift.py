@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED, Floats, Ints, Task
+from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.diagnose._kernel import gaussian, p_value
 from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.covariate_shift import covariate_test

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import Floats, Ints
+from nlptl.contracts.diagnose import Diagnosis, View
 
 
 class Hscore(Diagnosis):

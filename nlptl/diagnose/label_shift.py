@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import Floats, Ints
+from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.diagnose._kernel import p_value, permuted
 from nlptl.diagnose._source_head import SourceHead
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import Floats
+from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.diagnose._kernel import gaussian, mmd_squared, p_value, permuted
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import Floats, Ints
+from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.errors import DataError
 
 

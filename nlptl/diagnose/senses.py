@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED, Floats, Ints
+from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.diagnose._pulls import difference_p, drift, log_odds_ratios, moved, presence, shrunk
 from nlptl.encoder.spans import words_of
 from nlptl.evaluate.compare import holm

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import UNLABELLED
+from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.concept_shift import DIFFERENT, UNKNOWN, concept_test, exchangeable
 from nlptl.diagnose.covariate_shift import covariate_test

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from nlptl._contracts_diagnose import Diagnosis, View
 from nlptl.contracts import Floats
+from nlptl.contracts.diagnose import Diagnosis, View
 
 
 class Suggest(Diagnosis):

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 from scipy.special import logsumexp
 
-from nlptl._contracts_calibrate import Calibrate
 from nlptl.contracts import Floats, Task
+from nlptl.contracts.calibrate import Calibrate
 from nlptl.evaluate._scores import has, rule_of_three
 from nlptl.heads._solve import row_losses
 from nlptl.heads._temperature import RANGE, fit_temperature

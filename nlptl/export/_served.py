@@ -14,8 +14,6 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from nlptl._saved_parts import head_settings
-from nlptl._saved_words import Words
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.tokens import LOOSE_MULTIPLE, TextReader, token_batches, tokenize
@@ -23,6 +21,8 @@ from nlptl.errors import ModelError
 from nlptl.export._graph import INPUTS
 from nlptl.recipe import Encoder
 from nlptl.saved import Model, Progress
+from nlptl.saved.parts import head_settings
+from nlptl.saved.words import Words
 
 
 class OnnxModel(Model):

@@ -14,7 +14,7 @@ from nlptl.contracts import Floats, Ints, Task
 if TYPE_CHECKING:
     from torch import nn
 
-    from nlptl._contracts_texts import TextScores
+    from nlptl.contracts.texts import TextScores
 
 Folds = Sequence[tuple[Ints, Ints]]
 Names = Mapping[str, Sequence[Floats]]

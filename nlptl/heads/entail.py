@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from nlptl._contracts_texts import TextHead, texts_reading
+from nlptl.contracts.texts import TextHead, texts_reading
 from nlptl.heads._called import Phrasings, labels_from_names, phrasings_of
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl._contracts_calibrate import Calibrate
 from nlptl.contracts import Head
+from nlptl.contracts.calibrate import Calibrate
 from nlptl.heads._called import Phrasings, phrasings_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from nlptl._contracts_adapt import Step, Term, View
 from nlptl.contracts import UNLABELLED, Ints
+from nlptl.contracts.adapt import Step, Term, View
 from nlptl.model import Batch, Examples, Network, TaskHead
 from nlptl.train.batches import share_of
 from nlptl.train.gather import gathered

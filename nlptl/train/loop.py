@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from nlptl._contracts_augment import Augment
 from nlptl.balance.equal import Equal
 from nlptl.contracts import Balance, Ints, Rate
+from nlptl.contracts.augment import Augment
 from nlptl.encoder.backbone import Backbone
 from nlptl.errors import RunError
 from nlptl.model import Examples, Network

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlptl._contracts_augment import Augment, Cutting, Mixing
-from nlptl._model_views import CutView, Partners
 from nlptl.contracts import Ints
+from nlptl.contracts.augment import Augment, Cutting, Mixing
 from nlptl.model import Batch, Examples, Network
+from nlptl.model.views import CutView, Partners
 from nlptl.train.batches import share_of
 from nlptl.train.gather import gathered
 

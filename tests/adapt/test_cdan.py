@@ -7,8 +7,8 @@ import pytest
 import torch
 from turned_features import accuracy_on_target, rotated, step_of
 
-from nlptl._contracts_adapt import View
 from nlptl.adapt.cdan import Cdan, certainty, multilinear
+from nlptl.contracts.adapt import View
 
 
 def view(probabilities: torch.Tensor) -> View:

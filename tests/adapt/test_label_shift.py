@@ -5,10 +5,10 @@ import pytest
 from scipy.stats import chi2
 
 import nlptl
-from nlptl._contracts_adapt import Answers
 from nlptl.adapt._sure_shift import beyond_error, distance, likelihood_ratio
 from nlptl.adapt.label_shift import LabelShift, bbse_shares
 from nlptl.contracts import Task
+from nlptl.contracts.adapt import Answers
 from nlptl.heads._temperature import fit_bias_corrected
 from nlptl.heads.linear import Linear
 

@@ -13,11 +13,11 @@ from made_mail import mail
 from torch.nn.functional import cross_entropy
 
 import nlptl
-from nlptl._fitting_folder import RunFolder
 from nlptl.adapt._masked import corrupted, draw, guessing_loss
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.masked_head import masked_head
 from nlptl.encoder.tokens import tokenize
+from nlptl.fitting.folder import RunFolder
 from nlptl.recipe import Encoder
 from nlptl.train.guessing import Guessing
 

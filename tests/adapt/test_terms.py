@@ -7,7 +7,7 @@ import torch
 from turned_features import rotated, step_of
 
 import nlptl
-from nlptl._contracts_adapt import Term, ramp
+from nlptl.contracts.adapt import Term, ramp
 from nlptl.registry import find, kinds
 
 TERMS = [kind for kind in kinds("adapt") if issubclass(find("adapt", kind), Term)]

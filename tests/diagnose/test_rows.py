@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import mahalanobis as reference
 from sklearn.metrics import roc_auc_score
 
-from nlptl._contracts_diagnose import View
+from nlptl.contracts.diagnose import View
 from nlptl.diagnose import Anomaly, Duplicates, Noise, Suggest
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
 from nlptl.diagnose.suggest import margin, spread_out

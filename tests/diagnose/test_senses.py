@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nlptl._contracts_diagnose import View
+from nlptl.contracts.diagnose import View
 from nlptl.diagnose import Senses
 from nlptl.diagnose._pulls import difference_p, drift, log_odds_ratios, moved, shrunk
 from nlptl.diagnose.senses import UNKNOWN, around

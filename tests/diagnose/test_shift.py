@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_shift import domains
 
-from nlptl._contracts_diagnose import View
+from nlptl.contracts.diagnose import View
 from nlptl.diagnose import ConceptShift, CovariateShift, LabelShift, Mmd, Otdd, ProxyA, Shift
 from nlptl.diagnose._kernel import gaussian, mmd_squared, permuted
 from nlptl.diagnose._source_head import SourceHead

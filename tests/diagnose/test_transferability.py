@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from nlptl._contracts_diagnose import View
+from nlptl.contracts.diagnose import View
 from nlptl.diagnose.hscore import hscore
 from nlptl.diagnose.knn import knn_accuracy
 from nlptl.diagnose.leep import leep

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nlptl._contracts_calibrate import Calibrate
 from nlptl.contracts import Task
+from nlptl.contracts.calibrate import Calibrate
 from nlptl.evaluate._reliability import ece
 from nlptl.evaluate.calibrate import GRID, Calibration, calibrate, fit_temperatures, shrink, threshold_at_loss
 from nlptl.heads.linear import Linear

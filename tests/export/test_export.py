@@ -15,7 +15,6 @@ from transformers import AutoModel
 from typer.testing import CliRunner
 
 import nlptl
-from nlptl._saved_words import Words
 from nlptl.cli import app
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
@@ -24,6 +23,7 @@ from nlptl.model import Network, TaskHead
 from nlptl.predict import predict_file
 from nlptl.recipe import Encoder
 from nlptl.saved import Model
+from nlptl.saved.words import Words
 from nlptl.tune import Lora
 
 TEXTS = ["win a cash prize", "the meeting is on monday", "gas", "you can win the report of the people " * 6, "x y z"]

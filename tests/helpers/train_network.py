@@ -9,17 +9,17 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from nlptl._contracts_adapt import Term
-from nlptl._fitting_adapt import without_labels
-from nlptl._fitting_tasks import task_network
-from nlptl._model_tasks import TaskNetwork
 from nlptl.contracts import Task
+from nlptl.contracts.adapt import Term
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.masked_head import masked_head
 from nlptl.encoder.tokens import tokenize
+from nlptl.fitting.adapt import without_labels
+from nlptl.fitting.tasks import task_network
 from nlptl.heads.linear import Linear
 from nlptl.heads.mlp import Mlp
 from nlptl.model import Examples, Network, TaskHead
+from nlptl.model.task_network import TaskNetwork
 from nlptl.recipe import Encoder, Train
 from nlptl.registry import find, kinds
 from nlptl.train.adaptation import Adaptation

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from nlptl._contracts_adapt import Step, Term, View
 from nlptl.contracts import Task
+from nlptl.contracts.adapt import Step, Term, View
 from nlptl.heads.linear import Linear
 from nlptl.heads.mlp import Mlp
 from nlptl.model import Examples, Network, TaskHead

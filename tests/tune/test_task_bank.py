@@ -16,9 +16,9 @@ from train_network import TASKS, make_examples, make_task_network
 from transformers import AutoModel
 
 import nlptl
-from nlptl._model_tasks import TaskNetwork
 from nlptl.encoder._lower import frozen_layers, with_lower
 from nlptl.errors import ModelError
+from nlptl.model.task_network import TaskNetwork
 from nlptl.recipe import Train
 from nlptl.train.loop import held_out_losses, train
 from nlptl.tune._adapter import WEIGHTS

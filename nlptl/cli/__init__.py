@@ -1,0 +1,284 @@
+"""The command line. Exit status: 0; 1 a run failed; 2 a mistake in recipe, command or data; 130 interrupted.
+
+Each command imports what it needs when it runs, so that help and checks start at once. Of several processes started by
+a launcher, the main one alone prints.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from nlptl.cli.looking import COMMANDS
+from nlptl.errors import NlptlError, RecipeError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    help="Transfer learning for text: a recipe becomes the model that serves each domain best.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Settings to change, such as train.lr=1e-4 transfer.target=[kitchen-l]."
+    ),
+]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit status; no traceback is shown without ``--debug``."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given, prog_name="nlptl")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        sys.exit(_told(error))
+
+
+def _told(error: Exception) -> int:
+    """Print ``error`` in a line or a few; the exit status that it means."""
+    if isinstance(error, NlptlError):
+        if error.exit_status != 2 or _is_main_process():  # every process meets the same mistake
+            _say_error(str(error))
+        return error.exit_status
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    message = " ".join(str(error).split())
+    _say_error(
+        f"{type(error).__name__}: {message} (at {Path(where.filename).name}:{where.lineno}). "
+        "This is a mistake of nlptl or of a library below it; run again with --debug for the traceback."
+    )
+    return 1
+
+
+def _say_error(message: str) -> None:
+    process = "" if _is_main_process() else f" in process {os.environ['RANK']}"
+    typer.secho(f"error{process}: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(message, err=True)
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console(quiet=not _is_main_process())
+    if not console.is_terminal:  # in a pipe or a log nothing is gained by folding tables at 80 columns
+        console.width = max(console.width, 110)
+    return console
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<name>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Fit what a recipe describes, and leave a run folder with the model, the results and a report."""
+    from nlptl.recipe import Recipe
+
+    settings = Recipe.load(recipe, *overrides or ())
+    from nlptl.fitting import fit
+
+    try:
+        finished = fit(settings, out=out, resume=resume)
+    except KeyboardInterrupt:
+        if _is_main_process():
+            typer.echo("Interrupted. The same command with --resume goes on from the last checkpoint.", err=True)
+        raise typer.Exit(130) from None
+    console = _console()
+    console.print(finished.results)
+    console.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Model: {finished.folder / 'model'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(recipe: RecipeFile, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Say what is wrong with a recipe, all of it at once; or what it would do."""
+    from nlptl.cli.outline import outline
+    from nlptl.recipe import Recipe
+
+    _echo("\n".join(outline(Recipe.load(recipe, *overrides or ()))))
+
+
+@app.command()
+def show(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="The recipe's YAML file.")] = None,
+    overrides: Overrides = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Print a recipe with everything it extends, every override and every default."""
+    from nlptl.recipe import Recipe
+
+    if recipe is not None:
+        resolved = Recipe.load(recipe, *overrides or ())
+        _echo(json.dumps(Recipe.json_schema(), indent=2) if schema else resolved.to_yaml().rstrip())
+    elif schema:
+        _echo(json.dumps(Recipe.json_schema(), indent=2))
+    else:
+        raise RecipeError("show needs a recipe, such as 'nlptl show recipes/quickstart.yaml', or --schema.")
+
+
+@app.command("list")
+def list_kinds(
+    room: Annotated[str | None, typer.Argument(help="A section of recipes that has kinds; by default all.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List the kinds that recipes may name, with what each does."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from nlptl.registry import ROOMS, find, kinds
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for each in ROOMS if room is None else (room,):
+        for kind in kinds(each):
+            summary = (find(each, kind).__doc__ or "").partition("\n")[0].replace("``", "")
+            table.add_row(each, Text(kind, "bold"), Text(summary))
+    _console().print(table)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder with one.")],
+    input: Annotated[Path, typer.Argument(help="A csv, jsonl or parquet file of texts.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go: .parquet, .csv or .jsonl.")],
+    text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="Column of the second text.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Column of the domain.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column of a row id that is kept.")] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens a batch, padding included.")] = 2048,
+    debug: Debug = False,
+) -> None:
+    """Answer every row of a file, in order; rows that cannot be read get a reason instead."""
+    from nlptl.predict import predict_file
+
+    predict_file(model, input, output, text=text, text_pair=text_pair, domain=domain, id=id, batch_tokens=batch_tokens)
+    _echo(f"Answers: {output}")
+
+
+@app.command("add-domain")
+def add_domain(
+    model: Annotated[Path, typer.Argument(help="A model folder with per-domain heads, or a run folder with one.")],
+    labels: Annotated[Path, typer.Argument(help="A csv, jsonl or parquet file of texts and labels.")],
+    name: Annotated[str | None, typer.Option(help="The domain of all rows.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Column of the domain, where there are several.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Fit domains anew that have a head already.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Give a user or domain a head of its own in a saved model, from its labels alone."""
+    from nlptl.cli.domains import add_domains
+
+    for each, rows in add_domains(model, labels, name=name, text=text, domain=domain, replace=replace).items():
+        _echo(f"{each}: a head of its own, from {rows} rows.")
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A model folder, or a run folder with one.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder that it goes to.")],
+    to: Annotated[str, typer.Option(help="A kind of export: see 'nlptl list export'.")] = "onnx",
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise matrix products to eight bits (onnx).")] = False,
+    texts: Annotated[Path | None, typer.Option(help="A csv, jsonl or parquet file to compare answers on.")] = None,
+    text: Annotated[str | None, typer.Option(help="Its column of the text; by default as in training.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a model in another shape, and say on given texts whether it answers alike."""
+    from nlptl.predict.rows import texts_of
+    from nlptl.saved import load
+
+    source = load(model)
+    column = text or source.columns.get("text") or "text"
+    given = None if texts is None else texts_of(texts, column)
+    source.export(output, to=to, int8=int8, texts=given)
+    _echo(f"Exported: {output}")
+    if given is not None:
+        found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))
+        for task in source.tasks:
+            same, furthest = found[task]["labels"], found[task]["probability"]
+            _echo(f"{task}: {same:.2%} of {len(given)} labels agree; probabilities differ by at most {furthest:.4f}.")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another, on the same scored rows.")],
+    debug: Debug = False,
+) -> None:
+    """Compare two runs on the rows that both scored."""
+    from nlptl.report.compare import compare as compared
+
+    _console().print(compared(first, second))
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="A csv, jsonl, parquet or mbox file, or a folder of mail.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the recipe goes.")] = Path("recipe.yaml"),
+    debug: Debug = False,
+) -> None:
+    """Look at data and write a commented recipe for it."""
+    from nlptl.cli.draft import draft
+    from nlptl.recipe import Recipe
+
+    if output.exists():
+        raise RecipeError(f"{str(output)!r} exists already; name another file with -o.")
+    output.write_text(draft(data, output), encoding="utf-8")
+    Recipe.load(output)
+    _echo(f"Recipe: {output}. Read it, then: nlptl run {output}")
+
+
+@app.command()
+def cache(
+    action: Annotated[Literal["show", "clear"], typer.Argument(help="What to do with it.")] = "show",
+    debug: Debug = False,
+) -> None:
+    """Show or clear the vectors that are kept so that no text is encoded twice."""
+    from nlptl.encoder import store
+
+    if action == "clear":
+        _echo(f"{store.clear() / 2**20:.1f} MiB freed.")
+        return
+    from datetime import datetime
+
+    from rich.table import Table
+
+    table = Table("encoder", "precision", "max_length", "texts", "MiB", "last used", box=None, pad_edge=False)
+    for each in store.usage():
+        used = datetime.fromtimestamp(each.used).isoformat(" ", "minutes")
+        table.add_row(
+            each.encoder, each.precision, str(each.max_length), str(each.texts), f"{each.bytes / 2**20:.1f}", used
+        )
+    _console().print(table)
+    _echo(f"In {store.cache_folder()}; 'nlptl cache clear' empties it.")
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def _echo(text: str) -> None:
+    """Print ``text`` as it is, unwrapped, from the main process."""
+    if _is_main_process():
+        typer.echo(text)

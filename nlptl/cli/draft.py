@@ -1,0 +1,197 @@
+"""A first recipe for data that nobody has described yet, with what was seen in it as comments."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlptl import __version__
+from nlptl.cli.columns import LONG_WORDS, Columns, counts, guess, share_long
+from nlptl.contracts import Quarantine, Source
+from nlptl.errors import DataError
+from nlptl.recipe.rules_labels import RESERVED
+from nlptl.recipe.yaml import inline
+from nlptl.registry import find, kinds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CAUGHT = ("spam", "phishing", "toxic", "hate", "fraud", "positive", "pos", "1", "true", "yes")
+"""Labels that, of two, are the one to be caught, likeliest first."""
+MOST_LABELS = 30
+"""More labels than this are not written out."""
+DELIMITERS = ",;\t|"
+SHOWN = 8
+
+
+def draft(data: Path, output: Path) -> str:
+    """A commented recipe for ``data``, to be kept in ``output``.
+
+    Raises:
+        DataError: the data is absent, of no known format, or without text.
+    """
+    settings = _source(data)
+    source = find("data", settings["kind"])(**settings)
+    assert isinstance(source, Source)
+    quarantine = Quarantine()
+    table = source.frame(quarantine)
+    columns = guess(table)
+    rejected = f", {len(quarantine)} more cannot be read" if len(quarantine) else ""
+    name = re.sub(r"[^\w.-]+", "-", data.stem) or "run"
+    lines = [
+        f"# Written by nlptl init {__version__} from {data}: {len(table):,} rows{rejected}.",
+        "# What follows is guessed from the columns; correct what is guessed wrong.",
+        f"# Run:     nlptl run {output}",
+        f"# Change:  append train.lr=1e-4, or edit; nlptl show {output} prints every setting and its default.",
+        f"name: {name}",
+        "seed: 0",
+        "data:",
+        *_data(settings, columns, table),
+        *_transfer(columns, table),
+        *_encoder(columns, table),
+        "tune: {kind: frozen}  # heads alone learn, in seconds; next rung: {kind: lora}",
+        *_heads(columns, table),
+        *_metrics(columns, table),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _source(data: Path) -> dict[str, Any]:
+    """The settings that say how ``data`` is read, judged by names and, for CSV, the first lines."""
+    if not data.exists():
+        raise DataError(f"there is no {str(data)!r}; the folder is {Path.cwd()}.")
+    kind = _kind(data)
+    settings: dict[str, Any] = {"kind": kind, "path": str(data)}
+    if kind == "csv":
+        file = data if data.is_file() else next(find_files(data, (".csv", ".tsv")))
+        settings |= _dialect(file)
+    return settings
+
+
+def _kind(data: Path) -> str:
+    """The kind of data that reads ``data``."""
+    suffixes = {kind: getattr(find("data", kind), "suffixes", ()) for kind in kinds("data")}
+    known = {suffix: kind for kind, endings in suffixes.items() for suffix in endings}
+    if data.is_file():
+        seen = [data.suffix.lower()]
+    else:
+        if "maildir" in suffixes and any(path.is_dir() for path in (data / "cur", *data.glob("*/cur"))):
+            return "maildir"
+        seen = [suffix for suffix, _ in Counter(file.suffix.lower() for file in find_files(data)).most_common()]
+    for suffix in seen:
+        if suffix in known:
+            return known[suffix]
+    what = f"ends in {data.suffix!r}" if data.is_file() else "has no file of a known format"
+    raise DataError(f"{str(data)!r} {what}; known endings: {', '.join(sorted(known))}.")
+
+
+def find_files(folder: Path, suffixes: tuple[str, ...] = ()) -> Iterator[Path]:
+    """The files in ``folder`` at any depth, those with one of ``suffixes`` where some are given."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and (not suffixes or file.suffix.lower() in suffixes):
+            yield file
+
+
+def _dialect(file: Path) -> dict[str, Any]:
+    """Delimiter and encoding of a CSV file, where they differ from the defaults."""
+    with file.open("rb") as stream:
+        start = stream.read(1 << 16)
+    settings: dict[str, Any] = {}
+    try:
+        text = start.decode("utf-8-sig", errors="strict")
+    except UnicodeDecodeError as error:
+        # A character cut at the end of what was read is no sign of another encoding.
+        cut = error.start > len(start) - 4
+        settings = {} if cut else {"encoding": "cp1252"}
+        text = start.decode("utf-8" if cut else "cp1252", errors="replace")
+    header = next(csv.reader(text.splitlines()[:1]), [])
+    if len(header) < 2:
+        found = Counter(character for character in text.partition("\n")[0] if character in DELIMITERS)
+        delimiter = found.most_common(1)[0][0] if found else ","
+        settings |= {"delimiter": delimiter} if delimiter != "," else {}
+    return settings
+
+
+def _data(settings: dict[str, Any], columns: Columns, table: pd.DataFrame) -> Iterator[str]:
+    for key, value in settings.items():
+        yield f"  {key}: {inline(value)}"
+    yield f"  text: {inline(columns.text)}"
+    if columns.text_pair:
+        yield f"  text_pair: {inline(columns.text_pair)}"
+    if columns.domain:
+        yield f"  domain: {inline(columns.domain)}  # {_seen(counts(table[columns.domain]), 'domains')}"
+    else:
+        yield "  # domain: COLUMN  # whom each text belongs to (user, mailbox, product); none was found"
+    if columns.time:
+        times = table[columns.time].dropna().astype(str)
+        yield f"  time: {inline(columns.time)}  # {times.min()} to {times.max()}"
+    for role, column in (("id", columns.id), ("split", columns.split)):
+        if column:
+            seen = f"  # {_seen(counts(table[column]), 'splits')}" if role == "split" else ""
+            yield f"  {role}: {inline(column)}{seen}"
+
+
+def _transfer(columns: Columns, table: pd.DataFrame) -> Iterator[str]:
+    if not columns.domain:
+        return
+    one = next(iter(counts(table[columns.domain])))
+    yield "transfer:"
+    yield "  protocol: joint  # leave_one_out: each domain in turn is served by a model that the others taught"
+    yield f'  target: "*"  # the domains to serve, such as {inline([one])}'
+    yield "  target_labels: all  # how many labels a class each target shows, 0 for none (then name the target)"
+
+
+def _encoder(columns: Columns, table: pd.DataFrame) -> Iterator[str]:
+    share = share_long(table[columns.text])
+    comment = f"  # {share:.0%} of the texts have more than {LONG_WORDS} words, about 128 tokens"
+    long = ", long: head_tail" if share > 0.1 else ""
+    yield f"encoder: {{model: default, lexical: tfidf{long}}}{comment}"
+
+
+def _heads(columns: Columns, table: pd.DataFrame) -> Iterator[str]:
+    yield "heads:"
+    yield f"  {inline(_task(columns, table))}:"
+    yield "    kind: linear"
+    if columns.label is None:
+        yield "    column: label  # no column of labels was found; name it"
+        return
+    found = counts(table[columns.label])
+    yield f"    column: {inline(columns.label)}  # {_seen(found, 'labels')}{_unlabelled(found, table)}"
+    if len(found) <= MOST_LABELS:
+        yield f"    labels: {inline(sorted(found))}"
+    positive = _positive(columns, table)
+    if positive:
+        yield f"    positive: {inline(positive)}  # the label to be caught; F1 and AUC are its"
+
+
+def _task(columns: Columns, table: pd.DataFrame) -> str:
+    """A name for the task: what is to be caught, else the column of the labels, where that is free."""
+    positive = _positive(columns, table)
+    if positive in CAUGHT[:5]:
+        return str(positive)
+    return columns.label if columns.label and columns.label not in RESERVED else "answer"
+
+
+def _metrics(columns: Columns, table: pd.DataFrame) -> Iterator[str]:
+    caught = "  # recall_at_loss: how much is caught where 1 % of the rest is lost" if _positive(columns, table) else ""
+    yield f"evaluate: {{metrics: [accuracy, f1, auc]}}{caught}"
+
+
+def _positive(columns: Columns, table: pd.DataFrame) -> str | None:
+    found = counts(table[columns.label]) if columns.label else {}
+    caught = [label for name in CAUGHT for label in found if label.lower() == name]
+    return caught[0] if len(found) == 2 and caught else None
+
+
+def _seen(found: dict[str, int], what: str) -> str:
+    shown = ", ".join(f"{' '.join(value.split())[:30]} {count:,}" for value, count in list(found.items())[:SHOWN])
+    return f"{len(found)} {what}: {shown}{', …' if len(found) > SHOWN else ''}"
+
+
+def _unlabelled(found: dict[str, int], table: pd.DataFrame) -> str:
+    without = len(table) - sum(found.values())
+    return f"; {without:,} rows without" if without else ""

@@ -1,0 +1,100 @@
+"""Before training: which shifts there are between a recipe's sources and each target, and what fits against them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nlptl.diagnose.mmd import Mmd
+from nlptl.diagnose.otdd import Otdd
+from nlptl.diagnose.proxy_a import ProxyA
+from nlptl.diagnose.shift import Shift
+from nlptl.diagnosing.look import Look
+from nlptl.diagnosing.rows import diagnose_rows
+from nlptl.diagnosing.senses import diagnose_senses
+from nlptl.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class Findings(Mapping[str, Any]):
+    """What was found for each target, by its name; prints as a table. Plain values, ready for JSON."""
+
+    columns: tuple[str, ...] = ("covariate p", "label p", "concept p", "proxy A", "OTDD", "in words")
+
+    def __init__(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        self._found = dict(found)
+
+    def __getitem__(self, target: str) -> Any:
+        return self._found[target]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """A row a target: its name, then ``columns``."""
+        for target, found in self._found.items():
+            p = found["shift"]["p"]
+            yield (
+                target,
+                *("cannot be known" if p[name] is None else f"{p[name]:.3f}" for name in p),
+                f"{found['proxy_a']['score']:.2f}",
+                f"{found['otdd']['score']:.2f}" if "score" in found["otdd"] else "–",
+                found["shift"]["words"],
+            )
+
+    def __repr__(self) -> str:
+        return f"Findings({' '.join(found['shift']['words'] for found in self._found.values())})"
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("target", *self.columns, box=None, pad_edge=False)
+        for cells in self.cells():
+            table.add_row(*(Text(cell) for cell in cells))  # names of domains are data: no markup in them is read
+        return table
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("target", *self.columns))
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in self.cells()
+        )
+        return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def diagnose(recipe: Recipe) -> Findings:
+    """Measure the shifts between the sources and each target of ``recipe``, from vectors, without training anything.
+
+    Labels of a target are read only where they would teach; scored rows never.
+
+    Raises:
+        RecipeError, DataError, ModelError: the recipe, its data or its encoder cannot be used.
+    """
+    look = Look.at(recipe)
+    fair = recipe.transfer.target_labels == "all"
+    found = {}
+    for turn, target in look.targets():
+        view = look.view(turn, target)
+        labelled = view.sides()[1].labels
+        shown = len(set(labelled[labelled >= 0].tolist())) if labelled is not None else 0
+        found[target] = {
+            "shift": Shift(seed=recipe.seed, fair_labels=fair).measure(view),
+            "proxy_a": ProxyA(seed=recipe.seed).measure(view),
+            "mmd": Mmd(seed=recipe.seed).measure(view),
+            "otdd": Otdd(seed=recipe.seed).measure(view)
+            if shown > 1
+            else {"skipped": "the target shows no two labels"},
+        }
+    return Findings(found)
+
+
+LOOKS: Mapping[str, Callable[[Recipe], Mapping[str, Any]]] = {
+    "shift": diagnose, "senses": diagnose_senses, "rows": diagnose_rows,
+}  # fmt: skip
+"""By what ``Recipe.diagnose`` is asked to look at."""

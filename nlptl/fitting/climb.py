@@ -1,0 +1,85 @@
+"""From cheap to dear: what is trained is kept where it surely lowers the loss of the validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.contracts import Floats, Ints, Task
+from nlptl.errors import RecipeError
+from nlptl.fitting.setting import Setting, SolvedTurn
+from nlptl.fitting.train import trains
+from nlptl.recipe import Recipe
+from nlptl.registry import find
+from nlptl.saved import Model
+from nlptl.transfer.plan import Turn
+from nlptl.tune.auto import Auto
+
+Train: TypeAlias = Callable[[Setting, Turn, Ints, SolvedTurn], Model]
+Losses: TypeAlias = npt.NDArray[np.float64]
+
+
+def climb(
+    setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, train: Train
+) -> tuple[Setting, Model, list[dict[str, Any]]]:
+    """The setting and the model of the last rung that won, and a row for each rung tried.
+
+    Raises:
+        RecipeError: there is no validation row to choose by.
+    """
+    rungs = list(_rungs(setting.recipe))
+    if len(rungs) > 1 and not len(held_back):
+        raise RecipeError(
+            f"turn {turn.name!r} has no validation row to choose rungs by; set train.validation, such as 0.1."
+        )
+    tried: list[dict[str, Any]] = []
+    best: tuple[Setting, Model, Losses] | None = None
+    for name, recipe in rungs:
+        here = replace(setting, recipe=recipe)
+        named = turn if len(rungs) == 1 else replace(turn, name=f"{turn.name} {name}")
+        model = train(here, named, held_back, solved) if trains(recipe) else solved.model
+        losses = validation_losses(setting, held_back, model) if len(rungs) > 1 else np.zeros(1)
+        won = best is None or wins(losses, best[2])
+        tried.append({"rung": name, "validation loss": float(losses.mean()), "won": won})
+        if not won:
+            break
+        best = (here, model, losses)
+    assert best is not None
+    return best[0], best[1], tried if len(rungs) > 1 else []
+
+
+def _rungs(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+    """Names and recipes from cheap to dear; one where nothing is to be chosen."""
+    if not isinstance(recipe.tune, Auto):
+        yield recipe.tune.kind, recipe
+        return
+    for kind in ("frozen", *recipe.tune.rungs):
+        yield kind, recipe.model_copy(update={"tune": find("tune", kind)()})
+
+
+def validation_losses(setting: Setting, rows: Ints, model: Model) -> Losses:
+    """The loss of each labelled row, in nats, one task after another."""
+    corpus = setting.corpus
+    pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
+    answers = model.probabilities(list(corpus.texts[rows]), pairs)
+    of_tasks = [losses_of_rows(task, answers[name], corpus.encoded[name][rows]) for name, task in corpus.tasks.items()]
+    return np.concatenate(of_tasks)
+
+
+def losses_of_rows(task: Task, answers: Floats, encoded: npt.NDArray[Any]) -> Losses:
+    """(rows, labels) probabilities → the loss of each labelled row, in nats."""
+    labelled = task.labelled(encoded)
+    shares, labels = np.clip(answers[labelled], 1e-12, 1 - 1e-12), encoded[labelled]
+    if task.head.multilabel:
+        return np.asarray(-np.where(labels == 1, np.log(shares), np.log(1 - shares)).sum(axis=1))
+    return np.asarray(-np.log(shares[np.arange(len(labels)), labels]))
+
+
+def wins(dear: Losses, cheap: Losses) -> bool:
+    """Whether the mean loss that ``dear`` saves on the same rows is above its standard error."""
+    saved = cheap - dear
+    return bool(saved.mean() > saved.std(ddof=1) / np.sqrt(len(saved))) if len(saved) > 1 else False

@@ -1,0 +1,104 @@
+"""Which encoder, or which earlier run, and which of its layers: from solved heads on vectors, nothing fine-tuned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nlptl.contracts import Ints
+from nlptl.diagnose.knn import knn_accuracy
+from nlptl.diagnose.logme import logme
+from nlptl.encoder.backbone import resolve_precision
+from nlptl.encoder.store import FeatureStore, encode
+from nlptl.fitting.corpus import Corpus
+from nlptl.heads._reading import CHOICES, every_layer, parts
+from nlptl.heads._solved import solve_head
+from nlptl.progress import bar
+from nlptl.recipe import Encoder, Recipe
+from nlptl.saved.taken import is_run, load_backbone
+from nlptl.transfer.draw import first_of_each, keyed
+from nlptl.transfer.folds import folds
+from nlptl.transfer.plan import Turn
+
+log = logging.getLogger("nlptl")
+
+MOST = 1000
+"""Labelled rows that candidates are compared on, drawn by row id."""
+
+
+def choose_encoder(
+    recipe: Recipe, corpus: Corpus, turn: Turn, groups: Ints, device: Any
+) -> tuple[Recipe, list[dict[str, Any]]]:
+    """``recipe`` with the best of ``encoder.among`` as its encoder, and how they were ranked."""
+    if not recipe.encoder.among:
+        return recipe, []
+    ranked = rank_encoders(recipe, corpus, turn, groups, recipe.encoder.among, device=device, each_layer=False)
+    best = str(ranked[0]["encoder"])
+    log.info("encoder: %s, of %s", best, ", ".join(recipe.encoder.among))
+    return recipe.model_copy(update={"encoder": as_encoder(recipe.encoder, best)}), ranked
+
+
+def rank_encoders(
+    recipe: Recipe,
+    corpus: Corpus,
+    turn: Turn,
+    groups: Ints,
+    models: Sequence[str],
+    *,
+    device: Any,
+    each_layer: bool,
+) -> list[dict[str, Any]]:
+    """Each of ``models`` at each reading, the best first: by the cross-validated loss of the first task's solved head.
+
+    Only rows that teach are looked at. Beside ``score``, which is minus that loss in nats a row, stand the same head's
+    ``accuracy``, and LogME and the nearest neighbours' accuracy.
+
+    Args:
+        groups: (teaching rows,) near-duplicate groups.
+        models: encoders, or run folders whose body and adapter are taken.
+        each_layer: read every layer too, not only what ``encoder.pool`` would.
+    """
+    name, task = next(iter(corpus.tasks.items()))
+    rows = _drawn(corpus, corpus.labelled(name, turn.teach), recipe.seed)
+    labels, of_groups = corpus.encoded[name][rows], groups[np.searchsorted(turn.teach, rows)]
+    held = folds(
+        labels=labels, domains=corpus.domains[rows], groups=of_groups, target_labels=turn.labels_of_target,
+        seed=recipe.seed,
+    )  # fmt: skip
+    texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
+    ranked = []
+    for model in models:
+        settings = as_encoder(recipe.encoder, model)
+        backbone = load_backbone(settings, device=device)
+        backbone.freeze(resolve_precision(settings.precision, device))
+        readings = CHOICES[settings.pool] + (every_layer(backbone.depth)[:-1] if each_layer else ())
+        store = FeatureStore.of(backbone) if settings.cache else None
+        with bar(f"encode {model}") as progress:
+            found = encode(backbone, texts, pairs, readings=parts(readings), store=store, progress=progress)
+        for reading in dict.fromkeys(readings):
+            vectors = np.concatenate([found[part] for part in parts([reading])], axis=1)
+            solved = solve_head(task, {reading: vectors}, labels, held)
+            row: dict[str, Any] = {"encoder": model, "reading": reading, "score": -solved.loss}
+            if not task.head.multilabel:
+                answers = task.probabilities(solved.out_of_fold).argmax(axis=1)
+                row |= {
+                    "accuracy": float(np.mean(answers == labels)),
+                    "logme": logme(vectors, labels),
+                    "knn": knn_accuracy(vectors, labels, groups=of_groups),
+                }
+            ranked.append(row)
+    return sorted(ranked, key=lambda row: -float(row["score"]))
+
+
+def as_encoder(settings: Encoder, model: str) -> Encoder:
+    """``settings`` for the candidate ``model``; what is to be taken is only said of runs."""
+    plain = {} if is_run(model) else {"take": Encoder().take}
+    return settings.model_copy(update={"model": model, "among": (), "revision": None, **plain})
+
+
+def _drawn(corpus: Corpus, rows: Ints, seed: int) -> Ints:
+    hashes = keyed((str(corpus.ids[row]) for row in rows), seed=seed, purpose="encoders")
+    return np.sort(rows[first_of_each(np.zeros(len(rows), np.int64), np.array([MOST]), hashes)])

@@ -1,0 +1,243 @@
+"""The evidence for each rung: what it answered where it was rehearsed.
+
+Every source domain in turn plays the target, with as many labels and unlabelled texts as the target has, and so do the
+target's own labels, fold by fold. The scored rows have no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.contracts import Floats, Ints
+from nlptl.encoder.lexical import Lexical
+from nlptl.errors import DataError
+from nlptl.evaluate._scores import correct
+from nlptl.fitting.corpus import Corpus, Vectors
+from nlptl.fitting.rungs import RUNGS, Situation, Table, climb, right, solve_each
+from nlptl.heads._solved import LinearWeights, Solved
+from nlptl.heads._temperature import fit_temperature
+from nlptl.recipe import Transfer
+from nlptl.transfer.draw import first_of_each, keyed
+from nlptl.transfer.folds import folds as make_folds
+from nlptl.transfer.plan import Turn
+
+MOST_PARTS = 5
+"""A rehearsing domain's rows are scored in at most so many parts, each of which is one more situation to solve."""
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What the rungs came to for one task of one target.
+
+    Attributes:
+        heads: by rung, of the real situation.
+        answers: by rung, (scored rows of the target, labels) probabilities.
+        right: by rung, (rows of evidence,) which of them it answered rightly.
+    """
+
+    heads: Mapping[str, LinearWeights]
+    answers: Mapping[str, Floats]
+    right: Mapping[str, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """A rehearsing domain for a rung that is trained: rows of the corpus that teach, the domain's own that it shows,
+    those to answer, and the solved head to start from."""
+
+    teach: Ints
+    shown: Ints
+    scored: Ints
+    start: LinearWeights
+
+
+Trains: TypeAlias = Callable[[Mapping[str, Lane]], Mapping[str, Floats]]
+"""By domain that rehearses: lane → (scored rows, labels) probabilities; a domain that nothing teaches is left out."""
+
+
+def climb_turn(
+    corpus: Corpus,
+    vectors: Vectors,
+    transfer: Transfer,
+    turn: Turn,
+    groups: Ints,
+    task: str,
+    like: Solved,
+    lexical: Lexical | None,
+    *,
+    seed: int,
+    trained: tuple[str, Trains] | None = None,
+) -> dict[str, Climbed]:
+    """Every rung of ``task`` for every target of ``turn``.
+
+    Args:
+        groups: (teaching rows,) near-duplicate groups.
+        trained: a rung that is trained, by name, and what rehearses it: once for each source domain, and not fold by
+            fold of the target's own labels, on which it counts as the first rung. Its answers are the turn's.
+        like: the turn's head, for reading, precisions and calibration; ``lexical`` the words beside it.
+    """
+    cast = _Cast.of(corpus, vectors, turn, groups, task, like, lexical)
+    rehearsals = list(cast.by_sources(transfer, seed))
+    own = {target: list(cast.by_own_labels(target, seed)) for target in turn.targets}
+    real = {target: cast.real(target) for target in turn.targets}
+    situations = [*rehearsals, *(each for target in turn.targets for each in own[target]), *real.values()]
+    heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
+
+    rehearsed = None if trained is None else cast.rehearsed(like, rehearsals, trained[1])
+    climbed = {}
+    for target, situation in real.items():
+        rungs = heads[id(situation)]
+        held = [*rehearsals, *own[target]]
+        climbed[target] = Climbed(
+            heads=rungs,
+            answers={
+                name: cast.table.task.probabilities(cast.table.logits(head, situation.scored))
+                for name, head in rungs.items()
+            },
+            right={name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs},
+        )
+        if trained is not None and rehearsed is not None:
+            alone = _evidence(cast.table, RUNGS[0], own[target], [heads[id(each)] for each in own[target]])
+            climbed[target] = replace(
+                climbed[target], right={**climbed[target].right, trained[0]: np.concatenate([rehearsed, alone])}
+            )
+    return climbed
+
+
+def _evidence(
+    table: Table, rung: str, held: Sequence[Situation], heads: Sequence[Mapping[str, LinearWeights]]
+) -> npt.NDArray[np.bool_]:
+    """(rows,) bool over all rehearsals; where the rung could not be made, the first one answers in its place."""
+    columns = [right(table, made.get(rung, made[RUNGS[0]]), each) for each, made in zip(held, heads, strict=True)]
+    return np.concatenate(columns) if columns else np.zeros(0, dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cast:
+    """The rows of a turn and who they belong to; arrays are by position in the table."""
+
+    table: Table
+    rows: Ints
+    ids: npt.NDArray[np.object_]
+    domains: npt.NDArray[np.object_]
+    teaches: npt.NDArray[np.bool_]
+    unlabelled: npt.NDArray[np.bool_]
+    scored: npt.NDArray[np.bool_]
+    turn: Turn
+
+    @classmethod
+    def of(
+        cls,
+        corpus: Corpus,
+        vectors: Vectors,
+        turn: Turn,
+        groups: Ints,
+        task: str,
+        like: Solved,
+        lexical: Lexical | None,
+    ) -> _Cast:
+        taught = corpus.labelled(task, turn.teach)
+        scored = corpus.labelled(task, turn.score)
+        rows = np.unique(np.concatenate([taught, turn.unlabelled, scored]))
+        teaches = np.isin(rows, taught)
+        encoded = corpus.encoded[task][rows].copy()
+        encoded[~teaches] = np.nan if encoded.ndim == 2 else -1
+        group = -1 - np.arange(len(rows))
+        group[teaches] = groups[np.searchsorted(turn.teach, taught)]
+        table = Table(
+            task=corpus.tasks[task],
+            vectors=vectors.of(rows, like.reading),
+            words=None if lexical is None else lexical.transform(list(corpus.texts[rows])),
+            encoded=encoded,
+            groups=group,
+            temperature=fit_temperature(corpus.tasks[task], like.out_of_fold, corpus.encoded[task][taught]),
+        )
+        return cls(
+            table, rows, corpus.ids[rows], corpus.domains[rows], teaches, np.isin(rows, turn.unlabelled),
+            np.isin(rows, scored), turn,
+        )  # fmt: skip
+
+    def real(self, target: str) -> Situation:
+        """The target as it is."""
+        here = self.domains == target
+        return Situation(
+            teach=_places(self.teaches & ~here),
+            shown=_places(self.teaches & here),
+            unlabelled=_places(self.unlabelled & here),
+            scored=_places(self.scored & here),
+        )
+
+    def by_sources(self, transfer: Transfer, seed: int) -> Iterator[Situation]:
+        """Each domain that only teaches in the part of a target. Its rows take turns in being scored, a part as large
+        as the targets' scored share of their rows each time, and lend their texts in between."""
+        sources = sorted(set(self.domains[self.teaches]) - set(self.turn.targets))
+        of_targets = np.isin(self.domains, self.turn.targets)
+        lent = (of_targets & self.unlabelled & ~self.teaches & ~self.scored).sum()
+        parts = min(MOST_PARTS, round((lent + self.scored.sum()) / self.scored.sum()))
+        for domain in sources if len(sources) > 1 else ():
+            rows = _places(self.teaches & (self.domains == domain))
+            order = keyed((str(row_id) for row_id in self.ids[rows]), seed=seed, purpose="rehearsal")
+            shows = self._shows(transfer, rows, order)
+            shown, rest = rows[shows], rows[~shows][np.argsort(order[~shows])]
+            for scored in np.array_split(rest, parts):
+                copies = np.isin(self.table.groups, self.table.groups[scored])
+                teach = _places(self.teaches & (self.domains != domain) & ~copies)
+                lends = np.setdiff1d(np.r_[rest, shown], scored) if parts > 1 else scored[:0]
+                if len(scored) and len(teach):
+                    yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
+
+    def rehearsed(self, like: Solved, rehearsals: Sequence[Situation], trains: Trains) -> npt.NDArray[np.bool_] | None:
+        """(rows of all rehearsals,) bool: which a trained rung answers rightly; None where it cannot be rehearsed.
+
+        A domain's parts are rehearsed together: none of them teaches, nor a copy of it.
+        """
+        parts: dict[str, list[Situation]] = {}
+        for each in rehearsals:
+            parts.setdefault(str(self.domains[each.scored[0]]), []).append(each)
+        teach = {name: reduce(np.intersect1d, [each.teach for each in of]) for name, of in parts.items()}
+        shown = {name: reduce(np.intersect1d, [each.shown for each in of]) for name, of in parts.items()}
+        starts = solve_each(self.table, like, [np.r_[teach[name], shown[name]] for name in parts])
+        scored = {name: np.concatenate([each.scored for each in of]) for name, of in parts.items()}
+        found = trains({
+            name: Lane(self.rows[teach[name]], self.rows[shown[name]], self.rows[scored[name]], start)
+            for name, start in zip(parts, starts, strict=True)
+        })  # fmt: skip
+        if found.keys() != parts.keys() or not parts:
+            return None
+        answered = np.zeros(len(self.rows), dtype=bool)
+        for name, places in scored.items():
+            answered[places] = correct(found[name], self.table.encoded[places])
+        return np.concatenate([answered[each.scored] for each in rehearsals])
+
+    def _shows(self, transfer: Transfer, rows: Ints, order: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which of a source's ``rows`` it shows, as many as a target does; at most half of them."""
+        labels = self.table.encoded[rows]
+        asked = transfer.target_labels
+        if asked == "all" or labels.ndim == 2:
+            many = round(self.turn.labels_of_target / len(self.turn.targets))
+            return first_of_each(np.zeros(len(rows), dtype=np.int64), np.array([min(many, len(rows) // 2)]), order)
+        return first_of_each(labels, np.full(len(self.table.task.labels), asked), order)
+
+    def by_own_labels(self, target: str, seed: int) -> list[Situation]:
+        """The labels that ``target`` shows, each fold of them in the part of its scored rows."""
+        real = self.real(target)
+        if len(real.shown) < 2:
+            return []
+        labels, groups = self.table.encoded[real.shown], self.table.groups[real.shown]
+        try:
+            folds = make_folds(
+                labels=labels, domains=self.domains[real.shown], groups=groups, target_labels=len(labels), seed=seed
+            )
+        except DataError:
+            return []
+        return [Situation(real.teach, real.shown[teach], real.unlabelled, real.shown[held]) for teach, held in folds]
+
+
+def _places(mask: npt.NDArray[np.bool_]) -> Ints:
+    return np.flatnonzero(mask).astype(np.int64)

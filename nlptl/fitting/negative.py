@@ -1,0 +1,134 @@
+"""Where transfer hurt: each target's model beside one of its own, and the sources without which it would be better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.contracts import Ints
+from nlptl.evaluate._scores import correct
+from nlptl.evaluate.compare import holm, mcnemar
+from nlptl.evaluate.predictions import MODEL
+from nlptl.fitting.matrix import _can_teach
+from nlptl.fitting.turn import SOLVED, Outcome, solve_turn
+
+if TYPE_CHECKING:
+    from nlptl.evaluate.predictions import Scored
+    from nlptl.fitting.setting import Setting
+    from nlptl.transfer.plan import Turn
+
+Planned = Sequence[tuple[int, "Turn", Ints]]
+Rights = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One target under one seed: which scored rows are answered rightly, by the served model and by its own."""
+
+    seed: int
+    turn: Turn
+    groups: Ints
+    part: Scored
+    own: Rights
+
+    @property
+    def ours(self) -> Rights:
+        """By the model that is served."""
+        return correct(self.part.probabilities[MODEL], self.part.labels)
+
+
+def negative_transfer(
+    setting: Setting, planned: Planned, outcomes: Mapping[tuple[int, str], Outcome], *, alpha: float = 0.05
+) -> list[dict[str, Any]]:
+    """A row a task and target that shows labels: is the served model worse than a head solved on those labels alone?
+
+    The exact McNemar test over the scored rows, Holm's correction over the targets of a task. Of a target that lost,
+    heads are solved without each source in turn; ``harmed_by`` names those without which it gains, the worst first.
+    """
+    rows = []
+    for task in setting.corpus.tasks:
+        found = _sides(_alone(setting, task), planned, outcomes, task)
+        tests = [
+            mcnemar(_joined(sides, "ours"), _joined(sides, "own"), np.concatenate([side.part.ids for side in sides]))
+            for sides in found.values()
+        ]
+        for (target, sides), p in zip(found.items(), holm([test.p for test in tests]), strict=True):
+            ours, own = (float(_joined(sides, name).mean()) for name in ("ours", "own"))
+            lost = ours < own and p <= alpha
+            rows.append({
+                "task": task, "target": target, "accuracy": ours, "own": own, "p_holm": p, "negative_transfer": lost,
+                "harmed_by": _harmed_by(_alone(setting, task), task, target, sides) if lost else [],
+            })  # fmt: skip
+    return rows
+
+
+def _joined(sides: Sequence[Side], name: str) -> Rights:
+    """The sides' ``ours`` or ``own``, end to end."""
+    return np.concatenate([getattr(side, name) for side in sides])
+
+
+def _alone(setting: Setting, task: str) -> Setting:
+    """The setting with one task."""
+    return replace(setting, corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}))
+
+
+def _sides(
+    setting: Setting, planned: Planned, outcomes: Mapping[tuple[int, str], Outcome], task: str
+) -> dict[str, list[Side]]:
+    """By target: its sides under each seed; a target whose own labels cannot teach a head is left out."""
+    found: dict[str, list[Side]] = {}
+    domains = setting.corpus.domains
+    for seed, turn, groups in planned:
+        for target in turn.targets:
+            here = domains[turn.teach] == target
+            if here.all() or not _can_teach(setting, task, replace(turn, teach=turn.teach[here]), groups[here]):
+                continue
+            part = next(s for s in outcomes[seed, turn.name].scored if s.task == task).of_domain(target)
+            alone = replace(turn, teach=turn.teach[here], labels_of_target=int(here.sum()))
+            found.setdefault(target, []).append(
+                Side(seed, turn, groups, part, _rights(setting, alone, groups[here], task, target, seed))
+            )
+    return found
+
+
+def _harmed_by(setting: Setting, task: str, target: str, sides: Sequence[Side]) -> list[dict[str, Any]]:
+    """The sources without which the solved head gains on the target's scored rows, with the gain and its p value."""
+    rows = []
+    sources = sorted({str(name) for side in sides for name in set(setting.corpus.domains[side.turn.teach]) - {target}})
+    for source in sources:
+        pairs = list(_with_and_without(setting, task, target, source, sides))
+        if not pairs:
+            continue
+        whole, without, ids = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        gain = float(without.mean() - whole.mean())
+        if gain > 0:
+            rows.append({"source": source, "gain_without": gain, "p": mcnemar(without, whole, ids).p})
+    return sorted(rows, key=lambda row: -row["gain_without"])
+
+
+def _with_and_without(
+    setting: Setting, task: str, target: str, source: str, sides: Sequence[Side]
+) -> Iterator[tuple[Rights, Rights, npt.NDArray[Any]]]:
+    for side in sides:
+        kept = setting.corpus.domains[side.turn.teach] != source
+        less = replace(side.turn, teach=side.turn.teach[kept])
+        if kept.all() or not _can_teach(setting, task, less, side.groups[kept]):
+            continue
+        solved = side.part.probabilities.get(SOLVED, side.part.probabilities[MODEL])
+        without = _rights(setting, less, side.groups[kept], task, target, side.seed)
+        yield correct(solved, side.part.labels), without, side.part.ids
+
+
+def _rights(setting: Setting, turn: Turn, groups: Ints, task: str, target: str, seed: int) -> Rights:
+    """Which of the target's scored rows a head solved on the rows of ``turn`` answers rightly."""
+    corpus = setting.corpus
+    model = solve_turn(setting, turn, groups, seed=seed).model
+    rows = corpus.labelled(task, turn.score[corpus.domains[turn.score] == target])
+    pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
+    readings = setting.vectors.parts(rows, model.network.readings)
+    shares = model.probabilities(list(corpus.texts[rows]), pairs, readings=readings)[task]
+    return correct(shares, corpus.encoded[task][rows])

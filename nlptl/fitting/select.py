@@ -1,0 +1,51 @@
+"""What chooses the epoch of one turn's training, without the target's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from nlptl.adapt.importance import Importance
+from nlptl.contracts import Ints
+from nlptl.fitting.adapt import target_rows, without_labels
+from nlptl.fitting.setting import Setting
+from nlptl.model import Examples, Network
+from nlptl.train.select import CRITERIA, label_free
+from nlptl.transfer.plan import Turn
+
+
+def validation_rows(
+    setting: Setting, turn: Turn, held_back: Ints, examples: Callable[[Ints], Examples], seed: int
+) -> Examples | None:
+    """The rows that were held back, as the loop wants them; for ``select: importance`` weighed by how much they
+    resemble the target's texts (importance-weighted cross-validation: Sugiyama et al. 2007, JMLR 8)."""
+    if not len(held_back):
+        return None
+    held_out = examples(held_back)
+    if setting.recipe.train.select != "importance":
+        return held_out
+    vectors, target = setting.vectors, target_rows(setting.corpus, turn, kind="train.select importance")
+    weights = Importance(exponent=1.0, effective=0.0).weights(
+        vectors.of(held_back, "last"), vectors.of(target, "last"), np.arange(len(held_back)), seed=seed
+    )
+    return replace(held_out, weights=dict.fromkeys(setting.corpus.tasks, weights))
+
+
+def judge(
+    setting: Setting, turn: Turn, network: Network, examples: Callable[[Ints], Examples]
+) -> Callable[[], dict[str, float]] | None:
+    """What judges an epoch by the answers on the target's unlabelled rows; None where validation rows do."""
+    criterion = setting.recipe.train.select
+    if criterion not in CRITERIA:
+        return None
+    target = without_labels(examples(target_rows(setting.corpus, turn, kind=f"train.select {criterion}")))
+    return partial(label_free, network, target, criterion, setting.accelerator.device)
+
+
+def chosen_by(setting: Setting, held_back: Ints) -> dict[str, str]:
+    """The criterion, for the record; empty where the last epoch is kept."""
+    select = setting.recipe.train.select
+    return {"epoch chosen by": select} if select in CRITERIA or len(held_back) else {}

@@ -1,0 +1,155 @@
+"""The training of one turn: which rows teach and which choose, from which network, over which rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from nlptl.contracts import Ints
+from nlptl.encoder.tokens import tokenize
+from nlptl.fitting.adapt import adaptation, spread, terms_of
+from nlptl.fitting.bank import apart, trained_apart
+from nlptl.fitting.before import learning_body
+from nlptl.fitting.folder import file_name
+from nlptl.fitting.reuse import with_reuse
+from nlptl.fitting.select import judge, validation_rows
+from nlptl.fitting.setting import Setting, SolvedTurn, teaching
+from nlptl.fitting.tasks import per_task, shelf_of, task_network
+from nlptl.model import Examples, Network, TaskHead
+from nlptl.model.objective import Objective, balanced_weights
+from nlptl.progress import bar
+from nlptl.recipe import Recipe
+from nlptl.saved import Model
+from nlptl.train.loop import train
+from nlptl.transfer.plan import Turn
+from nlptl.tune._mixout import mixing_out
+from nlptl.tune.lora import Lora
+
+
+def trains(recipe: Recipe) -> bool:
+    """Whether anything is left to learn once the linear heads are solved."""
+    other = recipe.encoder.pool == "mix" or any(not head.closed_form for head in recipe.heads.values())
+    return recipe.tune.learns or bool(terms_of(recipe)) or other
+
+
+def train_model(
+    setting: Setting,
+    turn: Turn,
+    held_back: Ints,
+    solved: SolvedTurn,
+    *,
+    seed: int,
+    history: list[dict[str, Any]] | None = None,
+) -> Model:
+    """The model after the loop: from the solved heads where the body learns, else over its vectors; what the loop
+    logged is added to ``history``."""
+    if apart(setting.recipe):
+        return trained_apart(setting, turn, solved, seed, partial(_examples, setting, turn, solved))
+    network = _network(setting, solved, seed)
+    network.objective = _objective(setting, turn)
+    examples = partial(_examples, setting, turn, solved, network)
+    taught = examples(turn.teach)
+    adapting = adaptation(setting, turn, network, taught, examples, seed=seed)
+    mixing = mixing_out(network.backbone.body, network.backbone.rates, setting.recipe.train.mixout)
+    with bar(f"train {turn.name}") as progress, mixing:
+        logged = train(
+            network,
+            taught,
+            validation=validation_rows(setting, turn, held_back, examples, seed),
+            judge=judge(setting, turn, network, examples),
+            settings=setting.recipe.train,
+            seed=seed,
+            folder=setting.folder.checkpoints / f"{seed}-{file_name(turn.name)}",
+            fingerprint=setting.fingerprint,
+            resume=setting.resume,
+            accelerator=setting.accelerator,
+            log=lambda entry: setting.folder.log({"seed": seed, "turn": turn.name} | entry),
+            progress=progress,
+            balance=setting.recipe.balance,
+            adaptation=adapting,
+            augment=setting.recipe.augment,
+        )
+    if history is not None:
+        history += logged
+    return Model(network, solved.model.words, solved.model.columns, shelf_of(network))
+
+
+def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
+    """Encoder and heads; what is to learn requires gradients, and only that."""
+    backbone, tune = setting.backbone, setting.recipe.tune
+    torch.manual_seed(seed)
+    if tune.learns:
+        backbone = learning_body(setting, setting.precision)
+        if not setting.recipe.train.dropout:
+            backbone.switch_off_dropout()
+    heads = {}
+    mixes = setting.recipe.encoder.pool == "mix"
+    for name, task in setting.corpus.tasks.items():
+        if name in solved.closed:
+            heads[name] = solved.model.network.task_heads[name]
+            continue
+        s = solved.heads[name]
+        if task.head.kind == "linear":
+            learns = tune.learns or mixes or bool(terms_of(setting.recipe))
+            head = TaskHead.solved(task, s).requires_grad_(learns)
+        else:
+            head = TaskHead.fresh(task, s.reading, backbone.width)
+        heads[name] = head.mixing(backbone.depth) if mixes else head
+    if isinstance(tune, Lora) and per_task(setting.recipe):
+        return task_network(backbone, heads, tune, seed).to(setting.accelerator.device)
+    return Network(backbone, heads).to(setting.accelerator.device)
+
+
+def _objective(setting: Setting, turn: Turn) -> Objective:
+    """What the loop minimises, as ``train`` says."""
+    settings, corpus = setting.recipe.train, setting.corpus
+    weights = {}
+    for name, rows in teaching(corpus, turn).items() if settings.class_weights else ():
+        task = corpus.tasks[name]
+        targets = torch.as_tensor(task.targets(corpus.encoded[name][rows]), dtype=torch.float32)
+        weights[name] = balanced_weights(targets, task.link).to(setting.accelerator.device)
+    return Objective(settings.label_smoothing, settings.focal_gamma, settings.r_drop, weights)
+
+
+def split_off(recipe: Recipe, turn: Turn, seed: int) -> tuple[Turn, Ints]:
+    """The turn that ours are taught by, and the rows that choose the epoch, which teach none of ours: the official
+    validation rows, or a share of those that teach. Baselines choose on folds and are taught by all of them."""
+    settings = recipe.train
+    if len(turn.validate) or settings.validation == 0 or not trains(recipe):
+        return turn, turn.validate
+    held = max(1, round(settings.validation * len(turn.teach)))
+    order = np.arange(len(turn.teach))
+    if settings.validation_rows == "random":
+        order = np.random.default_rng((seed, 1)).permutation(order)
+    own = replace(turn, teach=np.sort(turn.teach[order[:-held]]))
+    return own, np.sort(turn.teach[order[-held:]])
+
+
+def _examples(setting: Setting, turn: Turn, solved: SolvedTurn, network: Network, rows: Ints) -> Examples:
+    """Rows as the loop wants them; the words' logits of rows that taught the words are those out of fold."""
+    corpus, words = setting.corpus, solved.model.words
+    offsets = {} if words is None else words.logits(list(corpus.texts[rows]))
+    for name, taught in teaching(corpus, turn).items():
+        out_of_fold = None if name in solved.closed else solved.heads[name].words_out_of_fold
+        if out_of_fold is not None:
+            here = np.isin(rows, taught)
+            offsets[name][here] = out_of_fold[np.searchsorted(taught, rows[here])]
+    tokens = None
+    if setting.recipe.tune.learns:
+        pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
+        tokens = tokenize(network.backbone, list(corpus.texts[rows]), pairs)
+        tokens = with_reuse(setting, turn.name, network, tokens)
+    return Examples(
+        ids=list(corpus.ids[rows]),
+        tasks=corpus.tasks,
+        labels={name: encoded[rows] for name, encoded in corpus.encoded.items()},
+        lengths=np.ones(len(rows), dtype=np.int64) if tokens is None else tokens.row_lengths,
+        tokens=tokens,
+        readings=None if tokens is not None else setting.vectors.parts(rows, network.readings),
+        offsets=offsets,
+        weights={name: spread(weights, teaching(corpus, turn)[name], rows) for name, weights in solved.weights.items()},
+    )

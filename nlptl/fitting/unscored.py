@@ -1,0 +1,58 @@
+"""What a run answers where no text has a label: nothing can be scored, so the answers themselves are what it leaves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nlptl.contracts import Ints
+from nlptl.fitting.setting import Setting
+from nlptl.saved import Model
+from nlptl.saved.answers import answer_table
+from nlptl.transfer.plan import Turn
+
+ANSWERS = "answers.parquet"
+
+
+def unscored_answers(
+    setting: Setting, planned: Sequence[tuple[int, Turn, Ints]], models: Mapping[str, Model]
+) -> dict[str, dict[str, Any]]:
+    """By task, the targets' texts and how many got which answer; empty where some text could be scored. Every answer of
+    the first seed goes to ``answers.parquet``, with its text, id and domain."""
+    import pandas as pd
+
+    turns = [turn for seed, turn, _ in planned if seed == setting.recipe.seed]
+    if any(len(turn.score) for turn in turns):
+        return {}
+    table = pd.concat([_answers(setting, turn, models[turn.name]) for turn in turns], ignore_index=True)
+    table.to_parquet(setting.folder.path / ANSWERS, index=False)
+    return {
+        name: {"n": len(table), "counts": _counts(task.labels, table[name])}
+        for name, task in setting.corpus.tasks.items()
+    }
+
+
+def _answers(setting: Setting, turn: Turn, model: Model) -> Any:
+    import pandas as pd
+
+    corpus = setting.corpus
+    rows = turn.unlabelled[np.isin(corpus.domains[turn.unlabelled].astype(str), turn.targets)]
+    domains = [str(domain) for domain in corpus.domains[rows]]
+    found = model.probabilities(
+        list(corpus.texts[rows]),
+        None if corpus.pairs is None else list(corpus.pairs[rows]),
+        domains=domains,
+        readings=setting.vectors.parts(rows, model.network.readings),
+    )
+    table = answer_table(model.tasks, found, model.calibrations, domains)
+    told = pd.DataFrame({"id": list(corpus.ids[rows]), "domain": domains, "text": list(corpus.texts[rows])})
+    return pd.concat([told, table], axis=1)
+
+
+def _counts(labels: Sequence[str], answers: Any) -> dict[str, int]:
+    """By label; a row of several labels counts for each."""
+    counted = Counter(label for answer in answers for label in ([answer] if isinstance(answer, str) else answer))
+    return {label: counted[label] for label in labels}

@@ -1,0 +1,75 @@
+"""What a chain asks: the run that comes first is used, has a folder of its own, and leaves one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlptl.recipe.rules_labels import Problems
+
+BEFORE = "before"
+"""As ``encoder.model``: the run of section ``before``."""
+
+
+def chain_is_used(before: Any, encoder: Any) -> Problems:
+    """Whether what runs first is gone on from."""
+    if before is not None and encoder.model != BEFORE:
+        yield (
+            ("encoder", "model"),
+            f"{encoder.model!r} is read, so that {before.name!r} would run first for nothing; set it to before, or "
+            "take section before out.",
+        )
+    if before is None and encoder.model == BEFORE:
+        yield (
+            ("encoder", "model"),
+            "before is the run of section before, and there is none; write it (a recipe), or name a run folder.",
+        )
+
+
+def runs_have_their_own_folder(before: Any, name: Any) -> Problems:
+    """Whether the two runs are told apart."""
+    earlier, names = before, [name]
+    while earlier is not None:
+        if earlier.name in names:
+            yield (
+                ("before", "name"),
+                f"{earlier.name!r} is the name of two runs of this chain, which would share a folder; name one anew.",
+            )
+            return
+        names.append(earlier.name)
+        earlier = earlier.before
+
+
+def first_leaves_one_model(before: Any, encoder: Any) -> Problems:
+    """Whether there is one model to go on from."""
+    if before is None:
+        return
+    if before.transfer.protocol != "joint":
+        yield (
+            ("before", "transfer", "protocol"),
+            f"{before.transfer.protocol} makes a model for each target, and one is gone on from; set joint.",
+        )
+    if getattr(before.tune, "per", None) is not None and "adapter" in encoder.take:
+        yield (
+            ("before", "tune", "per"),
+            "domain: gives each domain an adapter, and one is gone on from; set it to null, or encoder.take: [heads].",
+        )
+
+
+def encoder_is_left_to_choose(encoder: Any, transfer: Any) -> Problems:
+    """Whether one encoder is to be chosen, by labels that may be seen."""
+    if not encoder.among:
+        return
+    if encoder.model != "default":
+        yield (
+            ("encoder", "model"),
+            f"{encoder.model!r} is set, and encoder.among asks to choose; take either out.",
+        )
+    if transfer.protocol != "joint":
+        yield (
+            ("encoder", "among"),
+            f"one encoder is chosen by the labels that teach, and with transfer.protocol {transfer.protocol} those of "
+            "each target teach the others; set joint, or name encoder.model.",
+        )
+
+
+CHAIN_RULES = (encoder_is_left_to_choose, chain_is_used, runs_have_their_own_folder, first_leaves_one_model)

@@ -1,0 +1,54 @@
+"""What training by contrasts, and the curve of labels, ask of the sections beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nlptl.recipe.rules_labels import Problems
+
+
+def contrasts_have_what_they_need(
+    tune: Any, heads: Any, encoder: Any, adapt: Any, balance: Any, train: Any
+) -> Problems:
+    """Whether a body that learns by contrasts is read by heads that can be solved on its vectors alone."""
+    if tune.kind != "contrastive" and "contrastive" not in getattr(tune, "rungs", ()):
+        return
+    for task, head in heads.items():
+        if head.kind != "linear":
+            yield (
+                ("heads", task, "kind"),
+                f"{head.kind!r} cannot be solved anew on the vectors of a body that learns by contrasts; set linear.",
+            )
+        if head.multilabel:
+            yield (
+                ("heads", task, "multilabel"),
+                "contrasts are between labels that exclude one another; use tune.kind: lora, or multilabel: false.",
+            )
+    if encoder.lexical is not None:
+        yield ("encoder", "lexical"), f"{encoder.lexical} and contrastive cannot be asked together; set lexical: null."
+    if encoder.pool == "mix":
+        yield ("encoder", "pool"), "mix is learned by the loop, which contrasts do without; set auto."
+    for place, way in enumerate(adapt):
+        yield ("adapt", place), f"{way.kind} joins the loop, which contrasts do without; leave adapt empty."
+    if balance.kind != "equal":
+        yield ("balance", "kind"), f"{balance.kind} joins the loop, which contrasts do without; set equal."
+    if tune.kind == "contrastive" and train.validation > 0:
+        yield (
+            ("train", "validation"),
+            "holds rows back, and contrastive chooses on folds of all of them; set it to 0.",
+        )
+
+
+def curves_have_labels_to_draw(evaluate: Any, transfer: Any, heads: Any) -> Problems:
+    """Whether the curve of labels has rows to draw from, by class, and points in order."""
+    cold = evaluate.cold_start
+    if cold is None:
+        return
+    place = ("evaluate", "cold_start")
+    if list(cold.shots) != sorted(set(cold.shots)):
+        yield (*place, "shots"), "are not in ascending order, each once; write them so, such as [0, 1, 2, 4, 8]."
+    if transfer.hold_out == 1:
+        yield place, "draws labels of a target's unscored rows, and transfer.hold_out: 1 leaves none; lower it."
+    for task, head in heads.items():
+        if head.multilabel:
+            yield place, f"draws labels class by class, and heads.{task} is multilabel; set cold_start: null."

@@ -1,0 +1,95 @@
+"""What heads that are solved in closed form, domain by domain, or calibrated, ask of the sections beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from nlptl.contracts.texts import TextHead
+from nlptl.recipe.rules_labels import sources
+from nlptl.recipe.yaml import KeyPath
+
+Problems: TypeAlias = Iterator[tuple[KeyPath, str]]
+
+
+def per_domain_is_solved(heads: Any, tune: Any, transfer: Any) -> Problems:
+    """Whether per-domain heads stand on vectors that no training moves, and nothing else chooses each domain's head."""
+    for task, head in heads.items():
+        if getattr(head, "per", None) is None:
+            if getattr(head, "spread", "shared") == "own":
+                yield ("heads", task, "spread"), "own: is of heads of single domains; add per: domain, or leave it out."
+            continue
+        if tune.learns:
+            yield (
+                ("heads", task, "per"),
+                f"domain: heads of single domains are solved over a frozen body, and tune.kind is {tune.kind}. Set "
+                "tune: {kind: frozen}, or per: null.",
+            )
+        if transfer.choose is not None:
+            yield (
+                ("heads", task, "per"),
+                "domain: transfer.choose: auto tries a head of each target's own by itself. Set per: null, or choose: "
+                "null.",
+            )
+
+
+def calibrated_out_of_fold(heads: Any, tune: Any, transfer: Any, adapt: Any) -> Problems:
+    """Whether the model that answers has logits out of fold, and its labels can be decided as asked."""
+    for task, head in heads.items():
+        settings = getattr(head, "calibrate", None)
+        if settings is None:
+            continue
+        place = ("heads", task, "calibrate")
+        if tune.learns or transfer.choose is not None or adapt:
+            yield (
+                place,
+                "is fitted on logits of solved heads out of fold; set tune: {kind: frozen}, transfer.choose: null and "
+                "adapt: [], or calibrate: null.",
+            )
+        if settings.max_loss is not None and (head.positive is None or head.multilabel):
+            yield (
+                (*place, "max_loss"),
+                f"needs one label to be caught among labels that exclude one another; name it as heads.{task}.positive,"
+                " or set max_loss: null.",
+            )
+        if settings.abstain is not None and head.multilabel:
+            yield (*place, "abstain"), "is for labels that exclude one another; set abstain: null."
+
+
+def frozen_heads(tune: Any, heads: Any, adapt: Any) -> Problems:
+    """Whether heads over fixed vectors are given such, and labels that exclude one another."""
+    for task, head in heads.items():
+        if not head.closed_form or head.kind == "linear":
+            continue
+        if tune.learns or adapt:
+            what = f"tune.kind: {tune.kind}" if tune.learns else f"adapt: {adapt[0].kind}"
+            yield (
+                ("heads", task, "kind"),
+                f"{head.kind} answers from the vectors of a frozen encoder, and {what} changes what is learned. Set "
+                "the head's kind to linear or mlp, or tune.kind: frozen without adapt.",
+            )
+        if head.multilabel and not isinstance(head, TextHead):
+            yield ("heads", task, "multilabel"), f"{head.kind} answers with one label a row; use linear or mlp."
+
+
+def texts_are_read_alone(data: Any, heads: Any) -> Problems:
+    """Whether heads that read texts themselves are given one text a row."""
+    for task, head in heads.items():
+        if isinstance(head, TextHead):
+            for path, source in sources(data):
+                if source.text_pair is not None:
+                    yield (
+                        (*path, "text_pair"),
+                        f"makes pairs, and {head.kind} of heads.{task} sets one text beside each hypothesis. Drop it.",
+                    )
+
+
+def names_have_a_use(heads: Any) -> Problems:
+    """Whether what the labels are called is read, and is said of exclusive labels."""
+    for task, head in heads.items():
+        if head.kind != "linear":
+            continue
+        if head.names is not None and head.prior is None:
+            yield ("heads", task, "names"), "is read by prior: label_names only; add that, or take the names out."
+        if head.prior is not None and head.multilabel:
+            yield ("heads", task, "prior"), "label_names is for labels that exclude one another; set multilabel: false."

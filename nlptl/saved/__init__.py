@@ -1,0 +1,299 @@
+"""A model that answers: network and words, saved as a folder and loaded from it.
+
+``model.json`` says what is what; ``heads.safetensors`` holds the weights of heads, words and single domains' heads,
+``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one a domain or task, ``body.safetensors``
+those of the encoder's own weights that learned, ``inherited.safetensors`` those that earlier runs had changed before.
+The encoder itself is named, with the hash of the weights that training began from, not copied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from nlptl.contracts import Floats, Task
+from nlptl.encoder.lexical import Lexical
+from nlptl.encoder.store import encode
+from nlptl.errors import DataError, ModelError
+from nlptl.evaluate.calibrate import Calibration
+from nlptl.model import Network, TaskHead
+from nlptl.recipe import Encoder
+from nlptl.saved.answers import answer_table, listed
+from nlptl.saved.bank import open_shelf, own_logits, shared_heads
+from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack, unpack
+from nlptl.saved.export import beside, load_export, write_export
+from nlptl.saved.parts import head_settings, load_base, model_folder, put_tuned, under
+from nlptl.saved.texts import found_again, named, texts_readings
+from nlptl.saved.words import Words
+from nlptl.tune._adapter import load_adapter, save_adapter
+from nlptl.tune._shelf import Shelf
+from nlptl.tune._task_bank import TaskShelf
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+Progress = Callable[[int, int], None]
+
+
+class Model:
+    """Texts → probabilities for every task.
+
+    ``columns`` names the columns of the data that it was trained on, for files to be answered; ``shelf`` holds the
+    adapters of domains or tasks that have their own; by task, ``domain_heads`` what single domains add to a solved head
+    and ``calibrations`` how its logits become probabilities and decisions.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        words: Words | None = None,
+        columns: Mapping[str, str | None] | None = None,
+        shelf: Shelf | TaskShelf | None = None,
+        domain_heads: Mapping[str, DomainHeads] | None = None,
+        calibrations: Mapping[str, Calibration] | None = None,
+    ) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.words = words
+        self.columns = dict(columns or {})
+        self.shelf = shelf
+        self.domain_heads = dict(domain_heads or {})
+        self.calibrations = dict(calibrations or {})
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The label sets by task."""
+        return {name: head.task for name, head in self.network.task_heads.items()}
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains that have a solved head of their own for some task, sorted."""
+        return tuple(sorted({name for heads in self.domain_heads.values() for name in heads.names}))
+
+    def __repr__(self) -> str:
+        tasks = "; ".join(f"{name}: {', '.join(task.labels[:6])}" for name, task in self.tasks.items())
+        beside = " with words" if self.words else ""
+        return f"Model({self.network.backbone.located.name}{beside}; {tasks})"
+
+    def probabilities(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None] | None = None,
+        readings: Mapping[str, Floats] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Floats]:
+        """By task: (texts, labels) probabilities.
+
+        Args:
+            domains: of each text; one that is unknown, or None, is answered by what all domains share.
+            readings: (texts, width) vectors that this model's encoder gave before, where they are at hand.
+        """
+        if self.shelf is not None:
+            asked = [None] * len(texts) if domains is None else domains
+            beside = self.words.logits(texts) if self.words else {}
+            own = own_logits(self.network, self.shelf, texts, pairs, asked, progress)
+            return {name: self.tasks[name].probabilities(z + beside.get(name, 0.0)) for name, z in own.items()}
+        vectors, logits = self.shared_logits(texts, pairs, readings=readings, progress=progress)
+        if domains is not None:
+            for name, heads in self.domain_heads.items():
+                logits[name] = logits[name] + heads.logits(vectors[name], domains)
+        whose = [None] * len(texts) if domains is None else domains
+        logits |= {name: calibration.scaled(logits[name], whose) for name, calibration in self.calibrations.items()}
+        return {name: task.probabilities(logits[name]) for name, task in self.tasks.items()}
+
+    def shared_logits(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        readings: Mapping[str, Floats] | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """By task: the (texts, width) vectors that its head reads, and the (texts, outputs) logits, words included, of
+        the head that all domains share."""
+        if readings is None:
+            readings = encode(
+                self.network.backbone, texts, pairs, readings=self.network.readings, store=None, progress=progress
+            )
+        readings = {**readings, **texts_readings(self.network, texts)}
+        beside = self.words.logits(texts) if self.words else {}
+        vectors: dict[str, Floats] = {}
+        logits: dict[str, Floats] = {}
+        for name, head in self.network.task_heads.items():
+            vectors[name] = np.concatenate([np.asarray(readings[part]) for part in head.reading.split("+")], axis=1)
+            with torch.no_grad():
+                answers = head({part: torch.as_tensor(np.asarray(given)) for part, given in readings.items()})
+            logits[name] = answers.cpu().double().numpy() + beside.get(name, 0.0)
+        return vectors, logits
+
+    def use_batch_tokens(self, batch_tokens: int) -> None:
+        """Encode in batches of so many tokens from now on; answers stay the same."""
+        backbone = self.network.backbone
+        backbone.settings = backbone.settings.model_copy(update={"batch_tokens": batch_tokens})
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        text_pair: Sequence[str] | None = None,
+        *,
+        domain: str | Sequence[str | None] | None = None,
+    ) -> pd.DataFrame:
+        """Answers as a table: for each task its label (a list of labels where it is multilabel), and the probability
+        of each label in columns ``<task>.<label>``.
+
+        Args:
+            domain: whom the texts belong to, one name for all or one a text; a domain without anything of its own is
+                answered by what all share.
+
+        A calibrated model answers by its thresholds, and with None where it abstains.
+
+        Raises:
+            DataError: a text is not a string, a bare string was given in place of a list, or there is not one domain
+                a text.
+        """
+        texts = listed(texts)
+        domains = [domain] * len(texts) if domain is None or isinstance(domain, str) else list(domain)
+        if len(domains) != len(texts):
+            raise DataError(
+                f"{len(texts)} texts and {len(domains)} domains were given; give one domain, or one a text."
+            )
+        pairs = None if text_pair is None else list(text_pair)
+        found = self.probabilities(texts, pairs, domains=domains)
+        return answer_table(self.tasks, found, self.calibrations, domains)
+
+    def add_domain(
+        self,
+        name: str,
+        texts: Sequence[str],
+        labels: Sequence[Any] | Mapping[str, Sequence[Any]],
+        text_pair: Sequence[str] | None = None,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Give domain ``name`` a head of its own, from the shared head, τ and these labels alone; other domains' texts
+        are not needed, and no other answer changes.
+
+        Args:
+            labels: of each text, None for an unlabelled one; by task where several tasks have per-domain heads.
+            replace: fit a domain anew that has a head already.
+
+        Raises:
+            ModelError: the model has no per-domain heads, or one of this domain already.
+            DataError: texts or labels cannot be used.
+        """
+        pairs, of_tasks = None if text_pair is None else list(text_pair), by_task(self, labels)
+        self.domain_heads = fit_domains(self, [name] * len(texts), listed(texts), of_tasks, pairs, replace_old=replace)
+
+    def save_heads(self, folder: Path) -> None:
+        """Write ``heads.safetensors`` to a model folder, whole or not at all; enough where only heads changed."""
+        tensors = {f"heads/{name}": tensor for name, tensor in shared_heads(self.network).items()}
+        words = {} if self.words is None else self.words.weights
+        tensors |= {f"words/{task}": torch.from_numpy(weights) for task, weights in words.items()}
+        of_domains, metadata = pack(self.domain_heads)
+        tensors = {name: tensor.contiguous() for name, tensor in (tensors | of_domains).items()}
+        partial = folder / "heads.safetensors.partial"
+        save_file(tensors, partial, metadata=metadata)
+        partial.replace(folder / "heads.safetensors")
+
+    def save(self, folder: Path | str) -> Path:
+        """Write everything but the encoder's own weights to ``folder``."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        backbone = self.network.backbone
+        self.save_heads(folder)
+        if self.words is not None:
+            self.words.lexical.save(folder / "lexical.json")
+        adapted = hasattr(backbone.body, "peft_config")
+        if adapted:
+            save_adapter(backbone.body, folder / "adapter", backbone.base_name)
+        if backbone.rates:
+            body = {name: p.detach().cpu().contiguous() for name, p in backbone.body.named_parameters()}
+            save_file({name: body[name] for name in sorted(backbone.rates)}, folder / "body.safetensors")
+        if backbone.inherited is not None:
+            backbone.inherited.save(folder)
+        if self.shelf is not None:
+            self.shelf.copy(folder / "adapters")
+        described = {
+            "format": FORMAT,
+            "encoder": backbone.settings.model_dump(mode="json"),
+            "base": backbone.base_identity,
+            "parents": None if backbone.inherited is None else list(backbone.inherited.parents),
+            "pooling": backbone.pooling,
+            "precision": str(backbone.dtype).removeprefix("torch."),
+            "adapter": adapted,
+            "tuned": bool(backbone.rates),
+            "slots": None if self.shelf is None else self.shelf.bank.slots,
+            "columns": self.columns,
+            "calibrations": {name: asdict(one) for name, one in self.calibrations.items()},
+            "tasks": {
+                name: {
+                    "head": head.task.head.model_dump(mode="json"),
+                    "labels": list(head.task.labels),
+                    "reading": head.reading,
+                    "texts": named(self.network, name),
+                }
+                for name, head in self.network.task_heads.items()
+            },
+        }
+        (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
+        return folder
+
+    def export(
+        self, folder: Path | str, *, to: str = "onnx", int8: bool = False, texts: Sequence[str] | None = None
+    ) -> Path:
+        """Write the model in another shape, a kind of ``nlptl.export``, or raise ModelError; where that answers by
+        itself, compare its answers on ``texts`` (``agreement.json``)."""
+        return write_export(self, Path(folder), to=to, int8=int8, texts=texts)
+
+
+def load(path: Path | str) -> Model:
+    """The model saved in ``path``: a model folder, or a run folder that holds one.
+
+    Raises:
+        ModelError: no whole model is there, or its encoder is not the one it was trained with.
+    """
+    folder = model_folder(Path(path))
+    try:
+        described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if "export" in described:
+            return load_export(described["export"], folder)
+        tensors = load_file(folder / "heads.safetensors")
+        with safe_open(folder / "heads.safetensors", "pt") as opened:
+            domain_heads = unpack(tensors, opened.metadata())
+        settings = beside(folder, Encoder.model_validate(described["encoder"]))
+        tasks = {
+            name: Task(name, head_settings(task["head"]), tuple(task["labels"]))
+            for name, task in described["tasks"].items()
+        }
+        calibrations = {name: Calibration(**one) for name, one in described.get("calibrations", {}).items()}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
+        raise ModelError(f"the model in {folder} is damaged ({error}); save it again.") from error
+    backbone = load_base(settings, described, folder)
+    if described["adapter"]:
+        backbone.body = load_adapter(backbone.body, folder / "adapter")
+    if described["tuned"]:
+        put_tuned(backbone, folder / "body.safetensors")
+    backbone.freeze(described["precision"])
+    heads = {
+        name: TaskHead.fresh(task, described["tasks"][name]["reading"], backbone.width) for name, task in tasks.items()
+    }
+    network = Network(backbone, heads)
+    network.heads.load_state_dict(under("heads/", tensors))
+    network.text_scores = found_again(network, described["tasks"])
+    shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
+    words = None
+    if (folder / "lexical.json").is_file():
+        weights = {task: tensor.numpy() for task, tensor in under("words/", tensors).items()}
+        words = Words(Lexical.load(folder / "lexical.json"), weights)
+    return Model(network, words, described["columns"], shelf, domain_heads, calibrations)
