@@ -79,7 +79,13 @@ def losses_of_rows(task: Task, answers: Floats, encoded: npt.NDArray[Any]) -> Lo
     return np.asarray(-np.log(shares[np.arange(len(labels)), labels]))
 
 
+ROUNDING = 1e-5
+"""Nats a row that are no gain: sums in another order move answers by less."""
+
+
 def wins(dear: Losses, cheap: Losses) -> bool:
-    """Whether the mean loss that ``dear`` saves on the same rows is above its standard error."""
+    """Whether the mean loss that ``dear`` saves on the same rows is above its standard error, and above rounding."""
     saved = cheap - dear
-    return bool(saved.mean() > saved.std(ddof=1) / np.sqrt(len(saved))) if len(saved) > 1 else False
+    if len(saved) < 2:
+        return False
+    return bool(saved.mean() > max(ROUNDING, saved.std(ddof=1) / np.sqrt(len(saved))))

@@ -26,7 +26,7 @@ from nlptl.model import Examples, Network
 from nlptl.recipe import Train
 from nlptl.train.batches import share_of
 from nlptl.train.loop import plan_steps
-from nlptl.train.schedule import rate_factor
+from nlptl.train.schedule import midway, rate_factor
 from nlptl.tune._bank import Bank
 
 BATCH_TOKENS = 4096
@@ -35,7 +35,7 @@ BATCH_TOKENS = 4096
 
 @dataclass(frozen=True, eq=False)
 class LaneStep:
-    """One step of all lanes that still train: by lane its rows, and its progress in (0, 1] of its own training."""
+    """One step of all lanes that still train: by lane its rows, and its progress in (0, 1) of its own training."""
 
     rows: dict[int, Ints]
     progress: dict[int, float]
@@ -55,7 +55,7 @@ def plan_lanes(lengths: Ints, lanes: Ints, settings: Train, seed: int) -> list[L
         steps += [LaneStep({}, {}) for _ in range(len(planned) - len(steps))]
         for place, step in enumerate(planned):
             steps[place].rows[int(lane)] = own[np.concatenate(step.batches)]
-            steps[place].progress[int(lane)] = (place + 1) / len(planned)
+            steps[place].progress[int(lane)] = midway(place, len(planned))
     return steps
 
 

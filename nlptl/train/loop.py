@@ -26,7 +26,7 @@ from nlptl.train.average import Average
 from nlptl.train.batches import epoch_batches, share_of
 from nlptl.train.losses import StepLosses, cosines, task_means
 from nlptl.train.sampler import Sampler
-from nlptl.train.schedule import rate_factor
+from nlptl.train.schedule import midway, rate_factor
 from nlptl.train.state import TrainingState
 from nlptl.train.views import StepViews
 
@@ -127,7 +127,7 @@ def train(
     for step in steps[state.step :]:
         if state.stopped:
             break
-        factor = rate_factor((step.number + 1) / len(steps), warmup=settings.warmup, decay=settings.decay)
+        factor = rate_factor(midway(step.number, len(steps)), warmup=settings.warmup, decay=settings.decay)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         network.train()

@@ -16,7 +16,7 @@ from nlptl.errors import RunError
 from nlptl.recipe import Train
 from nlptl.train.guessing import Guessing
 from nlptl.train.loop import make_optimizer, plan_steps
-from nlptl.train.schedule import rate_factor
+from nlptl.train.schedule import midway, rate_factor
 from nlptl.train.state import TrainingState
 
 
@@ -51,7 +51,7 @@ def train_guessing(
             log(entry)
     steps = plan_steps(guessing.tokens.row_lengths, settings, guessing.seed)
     for step in steps[state.step :]:
-        factor = rate_factor((step.number + 1) / len(steps), warmup=settings.warmup, decay=settings.decay)
+        factor = rate_factor(midway(step.number, len(steps)), warmup=settings.warmup, decay=settings.decay)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         backbone.train()

@@ -4,6 +4,12 @@ import math
 from typing import Literal
 
 
+def midway(step: int, steps: int) -> float:
+    """Progress in [0, 1] in the middle of step number ``step``, from 0: no step of a run, be it the first, the last or
+    the only one, has a rate of 0."""
+    return (step + 0.5) / steps
+
+
 def rate_factor(progress: float, *, warmup: float, decay: Literal["linear", "cosine", "constant"]) -> float:
     """The share of the peak learning rate at ``progress`` in [0, 1] of the run.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nlptl.train.schedule import rate_factor
+from nlptl.train.schedule import midway, rate_factor
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,9 @@ def test_rises_over_the_warmup_and_falls_over_the_rest(progress: float, decay: s
 
 def test_without_warmup_it_starts_at_the_peak() -> None:
     assert rate_factor(0.0, warmup=0.0, decay="linear") == 1.0
+
+
+def test_no_step_is_without_a_rate() -> None:
+    of_four = [rate_factor(midway(step, 4), warmup=0.25, decay="linear") for step in range(4)]
+    assert of_four == pytest.approx([0.5, 5 / 6, 0.5, 1 / 6])
+    assert rate_factor(midway(0, 1), warmup=0.1, decay="linear") == pytest.approx(5 / 9)
