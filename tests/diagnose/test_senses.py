@@ -29,7 +29,7 @@ def corpus(seed: int, *, flips: tuple[str, ...] = (), moves: tuple[str, ...] = (
         has = rng.choice(PLAIN, size=8, p=weights / weights.sum())
         texts.append(" ".join(has))
         labels.append(label)
-        for word in set(has):
+        for word in sorted(set(has)):
             words[word][0].append(row)
             away = 1.5 * (word in moves) + common if side == "new" else 0.0
             words[word][1].append(meanings[word] + away + rng.normal(size=8))

@@ -125,7 +125,7 @@ def test_accumulated_batches_have_the_gradient_of_their_union(tiny_encoder: Path
 def test_with_validation_the_best_epoch_is_kept_and_patience_ends_the_run(tiny_encoder: Path, tmp_path: Path) -> None:
     network = make_network(tiny_encoder)
     examples = make_examples(network)
-    settings = Train(epochs=9, batch_tokens=128, lr=5e-3, decay="constant", patience=2)
+    settings = Train(epochs=8, batch_tokens=128, lr=0.5, decay="constant", patience=2)
     logged = run(network, examples, tmp_path, settings=settings, validation=examples)
     losses = [entry["validation_loss"] for entry in logged if "validation_loss" in entry]
     assert int(np.argmin(losses)) < len(losses) - 1 < 7, losses
@@ -188,7 +188,7 @@ def test_a_task_that_gets_no_better_stops_alone(network: Network, tmp_path: Path
     turned = {name: (2 - labels if name == "topic" else labels) for name, labels in examples.labels.items()}
     turned["topic"][examples.labels["topic"] < 0] = -1
     validation = replace(examples, labels=turned)
-    settings = Train(epochs=9, batch_tokens=128, lr=5e-3, decay="constant", patience=2)
+    settings = Train(epochs=6, batch_tokens=128, lr=3e-2, decay="constant", warmup=0.0, patience=2)
     logged = run(network, examples, tmp_path, settings=settings, validation=validation)
     taught = [(entry["epoch"], entry["loss kind"] > 0, entry["loss topic"] > 0) for entry in logged]
     assert {epoch for epoch, _, topic in taught if topic} < {epoch for epoch, kind, _ in taught if kind}
