@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from made_users import folds_of, users
 
 from nlptl.heads import _domains
 from nlptl.heads._domains import GroupedRows, Spread, deviate
 from nlptl.heads._domains_each import choose_taus
 from nlptl.heads._solve import Link, row_losses
-from tests.heads.test_domains import folds_of, users
 
 TAUS = [0.0, 0.5, 2.0, 8.0]
 
