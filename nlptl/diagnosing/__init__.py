@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nlptl.diagnose.mmd import Mmd
 from nlptl.diagnose.otdd import Otdd
 from nlptl.diagnose.proxy_a import ProxyA
 from nlptl.diagnose.shift import Shift
+from nlptl.diagnosing.found import Found
 from nlptl.diagnosing.look import Look
 from nlptl.diagnosing.rows import diagnose_rows
 from nlptl.diagnosing.senses import diagnose_senses
 from nlptl.recipe import Recipe
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-
-class Findings(Mapping[str, Any]):
+class Findings(Found):
     """What was found for each target, by its name; prints as a table. Plain values, ready for JSON."""
 
-    columns: tuple[str, ...] = ("covariate p", "label p", "concept p", "proxy A", "OTDD", "in words")
-
-    def __init__(self, found: Mapping[str, Mapping[str, Any]]) -> None:
-        self._found = dict(found)
-
-    def __getitem__(self, target: str) -> Any:
-        return self._found[target]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
+    columns = ("target", "covariate p", "label p", "concept p", "proxy A", "OTDD", "in words")
 
     def cells(self) -> Iterator[tuple[str, ...]]:
-        """A row a target: its name, then ``columns``."""
+        """A row a target, with ``columns``."""
         for target, found in self._found.items():
             p = found["shift"]["p"]
             yield (
@@ -50,22 +35,6 @@ class Findings(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"Findings({' '.join(found['shift']['words'] for found in self._found.values())})"
-
-    def __rich__(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table("target", *self.columns, box=None, pad_edge=False)
-        for cells in self.cells():
-            table.add_row(*(Text(cell) for cell in cells))  # names of domains are data: no markup in them is read
-        return table
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("target", *self.columns))
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in self.cells()
-        )
-        return f"<table><tr>{head}</tr>{rows}</table>"
 
 
 def diagnose(recipe: Recipe) -> Findings:

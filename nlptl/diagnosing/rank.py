@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nlptl.contracts import Floats, Task
 from nlptl.diagnose._source_scores import likeness, source_scores
+from nlptl.diagnosing.found import Found
 from nlptl.diagnosing.look import READING, Look
 from nlptl.errors import DataError
 from nlptl.fitting.encoders import rank_encoders
@@ -18,45 +19,30 @@ from nlptl.heads._weighted import solve_weighted
 from nlptl.recipe import Recipe
 from nlptl.transfer.folds import folds
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 COLUMNS = ("correlation", "confusion", "agreement", "score")
 
 
-class Ranking(Mapping[str, Any]):
-    """By target: its candidate sources, the best first. Plain values, ready for JSON."""
+class Ranking(Found):
+    """By target: its candidate sources, the best first."""
 
     def __init__(self, ranked: Mapping[str, list[dict[str, Any]]], names: Sequence[str] = ("source",)) -> None:
-        self._ranked, self._names = dict(ranked), tuple(names)
-
-    def _called(self, row: Mapping[str, Any]) -> str:
-        return " ".join(str(row[name]) for name in self._names)
-
-    def __getitem__(self, target: str) -> list[dict[str, Any]]:
-        return self._ranked[target]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._ranked)
-
-    def __len__(self) -> int:
-        return len(self._ranked)
+        super().__init__(ranked)
+        self._names = tuple(names)
+        scores = (name for rows in ranked.values() for name in rows[0] if name not in self._names)
+        self._scores = tuple(dict.fromkeys(scores))
+        self.columns = ("target", *self._names, *(name.replace("_", " ") for name in self._scores))
 
     def __repr__(self) -> str:
-        return "; ".join(f"{target} ← {', '.join(map(self._called, rows))}" for target, rows in self.items())
+        called = {
+            target: [" ".join(str(row[name]) for name in self._names) for row in rows] for target, rows in self.items()
+        }
+        return "; ".join(f"{target} ← {', '.join(rows)}" for target, rows in called.items())
 
-    def __rich__(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        columns = [name for rows in self.values() for name in rows[0] if name not in self._names]
-        shown = list(dict.fromkeys(columns))
-        table = Table("target", *self._names, *(name.replace("_", " ") for name in shown), box=None, pad_edge=False)
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """A row a candidate, the best first."""
         for target, rows in self.items():
             for row in rows:
-                names = (Text(str(row[name])) for name in self._names)  # names are data: no markup in them is read
-                table.add_row(Text(target), *names, *(f"{row[name]:.3f}" for name in shown))
-        return table
+                yield target, *(str(row[name]) for name in self._names), *(f"{row[name]:.3f}" for name in self._scores)
 
 
 def rank_sources(recipe: Recipe) -> Ranking:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,35 +11,24 @@ from nlptl.contracts import UNLABELLED, Ints
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose.duplicates import Duplicates
 from nlptl.diagnose.noise import Noise
+from nlptl.diagnosing.found import Found
 from nlptl.diagnosing.look import READING, Look
 from nlptl.errors import DataError
 from nlptl.recipe import Recipe
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 SHOWN = 20
 """Rows of each kind in a printed table; all are in the mapping."""
 EXCERPT = 60
 
 
-class RowFindings(Mapping[str, Any]):
+class RowFindings(Found):
     """``noise``, ``conflicts`` and ``duplicates`` as lists of plain values, and how many rows were looked at; prints as
     a table."""
 
     columns = ("found", "id", "domain", "label", "likely", "text")
-
-    def __init__(self, found: Mapping[str, Any]) -> None:
-        self._found = dict(found)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
 
     def __repr__(self) -> str:
         noise = self["noise"] if isinstance(self["noise"], list) else ()
@@ -62,22 +50,6 @@ class RowFindings(Mapping[str, Any]):
                 ids = ", ".join(row["id"] for row in group[:3]) + (" …" if len(group) > 3 else "")
                 domains = " / ".join(dict.fromkeys(row["domain"] for row in group))
                 yield said, ids, domains, labels, "", _excerpt(group[0]["text"])
-
-    def __rich__(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*self.columns, box=None, pad_edge=False)
-        for cells in self.cells():
-            table.add_row(*(Text(cell) for cell in cells))
-        return table
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in self.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in self.cells()
-        )
-        return f"<table><tr>{head}</tr>{rows}</table>"
 
 
 def diagnose_rows(recipe: Recipe) -> RowFindings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,13 +13,14 @@ import numpy.typing as npt
 from nlptl.contracts import Ints
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose.senses import Senses
+from nlptl.diagnosing.found import Found
 from nlptl.diagnosing.look import Look
 from nlptl.encoder.spans import words_of
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 ROWS = 2000
 """Texts a side, at most."""
@@ -32,22 +32,10 @@ SHOWN = 15
 """Words of each kind in a printed table; all are in the mapping."""
 
 
-class SenseFindings(Mapping[str, Any]):
+class SenseFindings(Found):
     """By target: what kind ``senses`` found. Prints as a table; plain values, ready for JSON."""
 
     columns = ("target", "word", "found", "p", "in the sources", "in the target")
-
-    def __init__(self, found: Mapping[str, Mapping[str, Any]]) -> None:
-        self._found = dict(found)
-
-    def __getitem__(self, target: str) -> Any:
-        return self._found[target]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
 
     def __repr__(self) -> str:
         return f"SenseFindings({'; '.join(f'{t}: {_listed(f)}' for t, f in self.items())})"
@@ -63,22 +51,6 @@ class SenseFindings(Mapping[str, Any]):
                     yield target, row["word"], said, f"{row['p']:.1e}", *_first(row)
             for row in found["moved"][:SHOWN]:
                 yield target, row["word"], f"moved by {row['effect']:.2f}", f"{row['p']:.1e}", *_first(row)
-
-    def __rich__(self) -> Table:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*self.columns, box=None, pad_edge=False)
-        for cells in self.cells():
-            table.add_row(*(Text(cell) for cell in cells))
-        return table
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in self.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in self.cells()
-        )
-        return f"<table><tr>{head}</tr>{rows}</table>"
 
 
 def _first(row: Mapping[str, Any]) -> tuple[str, str]:
