@@ -5,20 +5,17 @@ a launcher, the main one alone prints.
 """
 
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from nlptl.cli.console import console, echo, is_main_process, say_error
 from nlptl.cli.looking import COMMANDS
 from nlptl.errors import NlptlError, RecipeError
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = typer.Typer(
     help="Transfer learning for text: a recipe becomes the model that serves each domain best.",
@@ -54,35 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _told(error: Exception) -> int:
     """Print ``error`` in a line or a few; the exit status that it means."""
     if isinstance(error, NlptlError):
-        if error.exit_status != 2 or _is_main_process():  # every process meets the same mistake
-            _say_error(str(error))
+        if error.exit_status != 2 or is_main_process():  # every process meets the same mistake
+            say_error(str(error))
         return error.exit_status
     where = traceback.extract_tb(error.__traceback__)[-1]
     message = " ".join(str(error).split())
-    _say_error(
+    say_error(
         f"{type(error).__name__}: {message} (at {Path(where.filename).name}:{where.lineno}). "
         "This is a mistake of nlptl or of a library below it; run again with --debug for the traceback."
     )
     return 1
-
-
-def _say_error(message: str) -> None:
-    process = "" if _is_main_process() else f" in process {os.environ['RANK']}"
-    typer.secho(f"error{process}: ", fg="red", bold=True, err=True, nl=False)
-    typer.echo(message, err=True)
-
-
-def _is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    console = Console(quiet=not _is_main_process())
-    if not console.is_terminal:  # in a pipe or a log nothing is gained by folding tables at 80 columns
-        console.width = max(console.width, 110)
-    return console
 
 
 @app.command()
@@ -102,13 +80,13 @@ def run(
     try:
         finished = fit(settings, out=out, resume=resume)
     except KeyboardInterrupt:
-        if _is_main_process():
+        if is_main_process():
             typer.echo("Interrupted. The same command with --resume goes on from the last checkpoint.", err=True)
         raise typer.Exit(130) from None
-    console = _console()
-    console.print(finished.results)
-    console.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(f"Model: {finished.folder / 'model'}", highlight=False, soft_wrap=True)
+    printed = console()
+    printed.print(finished.results)
+    printed.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)
+    printed.print(f"Model: {finished.folder / 'model'}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -117,7 +95,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, debug: Debug = False)
     from nlptl.cli.outline import outline
     from nlptl.recipe import Recipe
 
-    _echo("\n".join(outline(Recipe.load(recipe, *overrides or ()))))
+    echo("\n".join(outline(Recipe.load(recipe, *overrides or ()))))
 
 
 @app.command()
@@ -132,9 +110,9 @@ def show(
 
     if recipe is not None:
         resolved = Recipe.load(recipe, *overrides or ())
-        _echo(json.dumps(Recipe.json_schema(), indent=2) if schema else resolved.to_yaml().rstrip())
+        echo(json.dumps(Recipe.json_schema(), indent=2) if schema else resolved.to_yaml().rstrip())
     elif schema:
-        _echo(json.dumps(Recipe.json_schema(), indent=2))
+        echo(json.dumps(Recipe.json_schema(), indent=2))
     else:
         raise RecipeError("show needs a recipe, such as 'nlptl show recipes/quickstart.yaml', or --schema.")
 
@@ -155,7 +133,7 @@ def list_kinds(
         for kind in kinds(each):
             summary = (find(each, kind).__doc__ or "").partition("\n")[0].replace("``", "")
             table.add_row(each, Text(kind, "bold"), Text(summary))
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -174,7 +152,7 @@ def predict(
     from nlptl.predict import predict_file
 
     predict_file(model, input, output, text=text, text_pair=text_pair, domain=domain, id=id, batch_tokens=batch_tokens)
-    _echo(f"Answers: {output}")
+    echo(f"Answers: {output}")
 
 
 @app.command("add-domain")
@@ -191,7 +169,7 @@ def add_domain(
     from nlptl.cli.domains import add_domains
 
     for each, rows in add_domains(model, labels, name=name, text=text, domain=domain, replace=replace).items():
-        _echo(f"{each}: a head of its own, from {rows} rows.")
+        echo(f"{each}: a head of its own, from {rows} rows.")
 
 
 @app.command()
@@ -212,12 +190,12 @@ def export(
     column = text or source.columns.get("text") or "text"
     given = None if texts is None else texts_of(texts, column)
     source.export(output, to=to, int8=int8, texts=given)
-    _echo(f"Exported: {output}")
+    echo(f"Exported: {output}")
     if given is not None:
         found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))
         for task in source.tasks:
             same, furthest = found[task]["labels"], found[task]["probability"]
-            _echo(f"{task}: {same:.2%} of {len(given)} labels agree; probabilities differ by at most {furthest:.4f}.")
+            echo(f"{task}: {same:.2%} of {len(given)} labels agree; probabilities differ by at most {furthest:.4f}.")
 
 
 @app.command()
@@ -229,7 +207,7 @@ def compare(
     """Compare two runs on the rows that both scored."""
     from nlptl.report.compare import compare as compared
 
-    _console().print(compared(first, second))
+    console().print(compared(first, second))
 
 
 @app.command()
@@ -246,7 +224,7 @@ def init(
         raise RecipeError(f"{str(output)!r} exists already; name another file with -o.")
     output.write_text(draft(data, output), encoding="utf-8")
     Recipe.load(output)
-    _echo(f"Recipe: {output}. Read it, then: nlptl run {output}")
+    echo(f"Recipe: {output}. Read it, then: nlptl run {output}")
 
 
 @app.command()
@@ -258,7 +236,7 @@ def cache(
     from nlptl.encoder import store
 
     if action == "clear":
-        _echo(f"{store.clear() / 2**20:.1f} MiB freed.")
+        echo(f"{store.clear() / 2**20:.1f} MiB freed.")
         return
     from datetime import datetime
 
@@ -270,15 +248,9 @@ def cache(
         table.add_row(
             each.encoder, each.precision, str(each.max_length), str(each.texts), f"{each.bytes / 2**20:.1f}", used
         )
-    _console().print(table)
-    _echo(f"In {store.cache_folder()}; 'nlptl cache clear' empties it.")
+    console().print(table)
+    echo(f"In {store.cache_folder()}; 'nlptl cache clear' empties it.")
 
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
-
-
-def _echo(text: str) -> None:
-    """Print ``text`` as it is, unwrapped, from the main process."""
-    if _is_main_process():
-        typer.echo(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from nlptl.cli.console import console
 from nlptl.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,13 +61,11 @@ def suggest(
     from rich.table import Table
     from rich.text import Text
 
-    from nlptl.cli import _console
-
     table = Table("id", "domain", "answer", "margin", "text", box=None, pad_edge=False)
     for row in found.itertuples():
         text = " ".join(row.text.split())
         table.add_row(row.id, Text(row.domain), Text(row.answer), f"{row.margin:.3f}", Text(text[:EXCERPT]))
-    _console().print(table)
+    console().print(table)
 
 
 WRITERS: dict[str, Callable[[Any, Path], None]] = {
@@ -118,11 +117,9 @@ def _runs(given: Sequence[str]) -> Iterator[str]:
 
 
 def _show(found: Any, output: Path | None) -> None:
-    from nlptl.cli import _console
-
     if output is not None:
         output.write_text(json.dumps(dict(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _console().print(found)
+    console().print(found)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"diagnose": diagnose, "rank-sources": rank_sources, "suggest": suggest}
