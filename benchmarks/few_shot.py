@@ -9,7 +9,7 @@ Every cell (set, seed, system) is a line of `results/few_shot.jsonl`, written as
 run again, so that the command can be stopped and started.
 
     python benchmarks/few_shot.py DATA_FOLDER SYSTEM [SEEDS]     # SYSTEM: setfit, or one of ours (see SYSTEMS)
-    python benchmarks/few_shot.py table                          # what the cells say together
+    python benchmarks/few_shot.py table                          # `results/few_shot.md`
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from _sets import DESCRIPTIONS, NAMES, LabelledSet, load
+from scipy.stats import t
 
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone, resolve_precision
@@ -188,27 +189,53 @@ def read_cells() -> dict[tuple[str, int, str], dict[str, float]]:
     return {(c["set"], c["seed"], c["system"]): c for c in map(json.loads, lines)}
 
 
-def table() -> None:
-    """Mean accuracy and processor seconds a set, over the seeds that every system has; each system against SetFit."""
-    cells = read_cells()
-    seeds = {name: {seed for _, seed, system in cells if system == name} for name in SYSTEMS}
-    done = [name for name in SYSTEMS if seeds[name]]
-    wanted = list(DESCRIPTIONS)
-    for first in done:
-        shared = [seed for seed in sorted(seeds[first])
-                  if all((name, seed, system) in cells for name in wanted for system in (first, "setfit"))]  # fmt: skip
-        every = [seed for seed in sorted(seeds[first]) if all((name, seed, first) in cells for name in wanted)]
-        accuracy = {name: np.mean([cells[name, seed, first]["accuracy"] for seed in every]) for name in wanted}
-        cpu = sum(np.mean([cells[name, seed, first]["cpu_seconds"] for seed in every]) for name in wanted)
-        print(first, f"{len(every)} seeds", {name: round(float(value), 3) for name, value in accuracy.items()},
-              f"mean {np.mean(list(accuracy.values())):.3f}, {cpu:.1f} processor seconds for all sets")  # fmt: skip
-        gains = [[cells[name, seed, first]["accuracy"] - cells[name, seed, "setfit"]["accuracy"] for name in wanted]
-                 for seed in shared]  # fmt: skip
-        if gains and first != "setfit":
-            print("   less SetFit on", len(shared), "shared seeds, by set", np.mean(gains, axis=0).round(3).tolist(),
-                  f"mean {np.mean(gains):+.3f}")  # fmt: skip
+def table() -> str:
+    """The Markdown table of all finished seeds: accuracy by set, points over SetFit on the seeds that both have, with
+    the 95 % interval over seeds (Student's t), and seconds of training, all sets together."""
+    cells, sets = read_cells(), list(DESCRIPTIONS)
+    seeds = {
+        system: [seed for seed in sorted({seed for _, seed, of in cells if of == system})
+                 if all((name, seed, system) in cells for name in sets)]
+        for system in SYSTEMS
+    }  # fmt: skip
+
+    def of(system: str, key: str, shown: list[int]) -> np.ndarray:
+        return np.array([[cells[name, seed, system][key] for name in sets] for seed in shown])
+
+    rows = [
+        "| system | seeds | " + " | ".join(sets) + " | mean | processor s | wall s |",
+        "|---" * (len(sets) + 5) + "|",
+    ]
+    gains = ["| over SetFit, points | seeds | " + " | ".join(sets) + " | mean | SetFit's processor s, times |",
+             "|---" * (len(sets) + 4) + "|"]  # fmt: skip
+    for system, shown in seeds.items():
+        if not shown:
+            continue
+        accuracy = of(system, "accuracy", shown)
+        spent = [f"{of(system, key, shown).sum(1).mean():.1f}" for key in ("cpu_seconds", "seconds")]
+        values = [f"{value:.3f}" for value in (*accuracy.mean(0), accuracy.mean())]
+        rows.append(f"| {system} | {len(shown)} | " + " | ".join([*values, *spent]) + " |")
+        both = [seed for seed in shown if seed in seeds["setfit"]]
+        if system == "setfit" or len(both) < 2:
+            continue
+        gain = 100 * (of(system, "accuracy", both) - of("setfit", "accuracy", both))
+        ratio = of("setfit", "cpu_seconds", both).sum() / of(system, "cpu_seconds", both).sum()
+        shown_gains = [_interval(column) for column in (*gain.T, gain.mean(1))]
+        gains.append(f"| {system} | {len(both)} | " + " | ".join([*shown_gains, f"{ratio:.0f}"]) + " |")
+    head = f"# Eight labels a class\n\n{PER_CLASS} labels a class teach, at most 1,000 rows are scored. Made by\n"
+    return head + "`python benchmarks/few_shot.py table`.\n\n" + "\n".join([*rows, "", *gains]) + "\n"
+
+
+def _interval(values: np.ndarray) -> str:
+    """The mean of one value a seed, and its 95 % interval."""
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return f"{values.mean():+.1f} [{values.mean() - half:+.1f}, {values.mean() + half:+.1f}]"
 
 
 if __name__ == "__main__":
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    table() if sys.argv[1:] == ["table"] else main(*sys.argv[1:])
+    if sys.argv[1:] == ["table"]:
+        CELLS.with_suffix(".md").write_text(table(), encoding="utf-8")
+        print(table())
+    else:
+        main(*sys.argv[1:])
