@@ -1,0 +1,39 @@
+"""What commands print, and which of several processes prints it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def is_main_process() -> bool:
+    """Whether this is the first of the processes that a launcher started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def console() -> Console:
+    """For tables; silent in all processes but the main one."""
+    from rich.console import Console
+
+    made = Console(quiet=not is_main_process())
+    if not made.is_terminal:  # in a pipe or a log nothing is gained by folding tables at 80 columns
+        made.width = max(made.width, 110)
+    return made
+
+
+def echo(text: str) -> None:
+    """Print ``text`` as it is, unwrapped, from the main process."""
+    if is_main_process():
+        typer.echo(text)
+
+
+def say_error(message: str) -> None:
+    """Print an error, with the process that met it where that is not the main one."""
+    process = "" if is_main_process() else f" in process {os.environ['RANK']}"
+    typer.secho(f"error{process}: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(message, err=True)
