@@ -23,6 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from _sets import DESCRIPTIONS, NAMES, LabelledSet, load
@@ -128,15 +129,17 @@ def solved(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | Non
     return rung.answers(data), watch
 
 
-def contrastive(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None) -> tuple[np.ndarray, Stopwatch]:
-    """The contrastive rung at its defaults, which gives way to the solved one where it does not surely win."""
+def contrastive(
+    data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None, keep: Literal["won", "always"] = "won"
+) -> tuple[np.ndarray, Stopwatch]:
+    """The contrastive rung; it gives way to the solved one where it does not surely win, unless ``keep`` is always."""
     fresh = unfrozen()
     with Stopwatch() as watch:
         rung = SolvedRung.of(data, teach, seed, called)
         reading = rung.head.reading
         found = learn(
             Lesson(
-                tune=Contrastive(), reading="last", fresh=fresh, precision=resolve_precision("auto", "cpu"),
+                tune=Contrastive(keep=keep), reading="last", fresh=fresh, precision=resolve_precision("auto", "cpu"),
                 texts=list(data.texts[teach]), pairs=None, tasks={"label": rung.task},
                 classes={"label": data.classes[teach]}, folds={"label": rung.folds},
                 frozen={"label": Body(rung.vectors[reading], rung.prior.get(reading))}, seed=seed,
@@ -160,6 +163,8 @@ SYSTEMS: dict[str, System] = {
     "solved-descriptions": partial(solved, called="descriptions"),
     "contrastive": partial(contrastive, called=None),
     "contrastive-descriptions": partial(contrastive, called="descriptions"),
+    "contrastive-always": partial(contrastive, called=None, keep="always"),
+    "contrastive-always-descriptions": partial(contrastive, called="descriptions", keep="always"),
 }
 
 
