@@ -44,6 +44,7 @@ from nlptl.tune.contrastive import Contrastive
 
 CELLS = Path(__file__).parent / "results" / "few_shot.jsonl"
 PER_CLASS = 8
+Keep = Literal["won", "always"]
 
 
 class Stopwatch:
@@ -129,22 +130,24 @@ def solved(data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | Non
     return rung.answers(data), watch
 
 
+def lesson(data: LabelledSet, teach: np.ndarray, seed: int, rung: SolvedRung, *, keep: Keep) -> Lesson:
+    """What the contrastive rung above ``rung`` learns from."""
+    return Lesson(
+        tune=Contrastive(keep=keep), reading="last", fresh=unfrozen(), precision=resolve_precision("auto", "cpu"),
+        texts=list(data.texts[teach]), pairs=None, tasks={"label": rung.task},
+        classes={"label": data.classes[teach]}, folds={"label": rung.folds},
+        frozen={"label": Body(rung.vectors[rung.head.reading], rung.prior.get(rung.head.reading))}, seed=seed,
+    )  # fmt: skip
+
+
 def contrastive(
-    data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None, keep: Literal["won", "always"] = "won"
+    data: LabelledSet, teach: np.ndarray, seed: int, *, called: str | None, keep: Keep = "won"
 ) -> tuple[np.ndarray, Stopwatch]:
     """The contrastive rung; it gives way to the solved one where it does not surely win, unless ``keep`` is always."""
-    fresh = unfrozen()
+    unfrozen()  # loaded before the clock starts
     with Stopwatch() as watch:
         rung = SolvedRung.of(data, teach, seed, called)
-        reading = rung.head.reading
-        found = learn(
-            Lesson(
-                tune=Contrastive(keep=keep), reading="last", fresh=fresh, precision=resolve_precision("auto", "cpu"),
-                texts=list(data.texts[teach]), pairs=None, tasks={"label": rung.task},
-                classes={"label": data.classes[teach]}, folds={"label": rung.folds},
-                frozen={"label": Body(rung.vectors[reading], rung.prior.get(reading))}, seed=seed,
-            )
-        )  # fmt: skip
+        found = learn(lesson(data, teach, seed, rung, keep=keep))
     if found.backbone is None:
         return rung.answers(data), watch
     vectors = encode(found.backbone, list(data.texts[data.scored]), readings=("last",), store=None)["last"]
