@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from nlptl.contracts import Head
 from nlptl.errors import RecipeError, nearest
 
 Phrasings: TypeAlias = Annotated[
@@ -38,3 +39,33 @@ def phrasings_of(labels: Sequence[str], names: Mapping[str, tuple[str, ...]] | N
     if missing:
         raise RecipeError(f"names: label {missing[0]!r} has no name or description; write it beside the others.")
     return tuple(names[label] for label in labels)
+
+
+class Called(Head):
+    """A head that needs no labels but what they are called, and is calibrated on unlabelled texts."""
+
+    names: Phrasings = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_are_those_named(cls, values: Any) -> Any:
+        return labels_from_names(values)
+
+    @property
+    def closed_form(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def needs_labels(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """For calibration."""
+        return True
+
+    def phrasings(self, labels: Sequence[str]) -> Sequence[Sequence[str]]:
+        """What each label is called."""
+        return phrasings_of(labels, self.names)

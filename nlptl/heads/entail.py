@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from nlptl.contracts.texts import TextHead, texts_reading
-from nlptl.heads._called import Phrasings, labels_from_names, phrasings_of
+from nlptl.heads._called import Called
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nlptl.heads._hypotheses import EntailmentScores
 
 
-class Entail(TextHead):
+class Entail(Called, TextHead):
     """No labels needed: a cross-encoder trained on inference says which label's hypothesis a text entails.
 
     After Yin, Hay & Roth 2019 (arXiv 1909.00161). Labels that exclude one another compete by their logits of
@@ -28,7 +28,6 @@ class Entail(TextHead):
     kind: Literal["entail"] = "entail"
     model: str = Field(description="The cross-encoder: a hub name or a folder, with safetensors weights.")
     revision: str | None = Field(None, description="Commit or tag of a hub model.")
-    names: Phrasings = None
     templates: tuple[str, ...] = Field(
         ("This text is about {}.",), min_length=1, description="Hypotheses; {} is where the label's name goes."
     )
@@ -37,11 +36,6 @@ class Entail(TextHead):
     max_length: int = Field(256, ge=8, description="Tokens of text and hypothesis; the text is cut where it is longer.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Of the cross-encoder's weights.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _labels_are_those_named(cls, values: Any) -> Any:
-        return labels_from_names(values)
-
     @field_validator("templates")
     @classmethod
     def _have_a_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,25 +43,6 @@ class Entail(TextHead):
             if template.count("{}") != 1:
                 raise ValueError(f"{template!r} must hold {{}} once, where the label's name goes")
         return templates
-
-    @property
-    def closed_form(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def needs_labels(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def reads_unlabelled(self) -> bool:
-        """For calibration."""
-        return True
-
-    def phrasings(self, labels: Sequence[str]) -> Sequence[Sequence[str]]:
-        """What each label is called."""
-        return phrasings_of(labels, self.names)
 
     def scores(self, labels: Sequence[str], *, device: str = "cpu", precision: str | None = None) -> EntailmentScores:
         """The cross-encoder with the labels' hypotheses."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from nlptl.contracts import Head
-from nlptl.heads._called import Phrasings, labels_from_names, phrasings_of
+from nlptl.heads._called import Called
 
 if TYPE_CHECKING:
     import torch
@@ -19,11 +17,10 @@ PREFERRED = ("last+layers", "last")
 """Of what ``encoder.pool`` allows, what is read: there are no labels to choose by."""
 
 
-class LabelNames(Head):
+class LabelNames(Called):
     """No labels needed: cosines to the labels' names or descriptions, calibrated on unlabelled texts."""
 
     kind: Literal["label_names"] = "label_names"
-    names: Phrasings = None
     rounds: int = Field(
         1, ge=0, description="Steps towards what the unlabelled texts cluster by; 0: the names' directions as they are."
     )
@@ -32,30 +29,6 @@ class LabelNames(Head):
         ge=0,
         description="Rounds in which a student learns from the surest answers, to vote beside the names; 0: none.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _labels_are_those_named(cls, values: Any) -> Any:
-        return labels_from_names(values)
-
-    @property
-    def closed_form(self) -> bool:
-        """Always."""
-        return True
-
-    @property
-    def needs_labels(self) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def reads_unlabelled(self) -> bool:
-        """For calibration."""
-        return True
-
-    def phrasings(self, labels: Sequence[str]) -> Sequence[Sequence[str]]:
-        """What each label is called."""
-        return phrasings_of(labels, self.names)
 
     def build(self, width: int, outputs: int) -> torch.nn.Module:
         """A linear map of unit vectors."""
