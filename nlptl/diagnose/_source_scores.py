@@ -17,29 +17,23 @@ LARGEST = 5.0
 """Log density ratios are cut here, so that no row counts for more than 150 others."""
 
 
-def source_scores(answers: Floats, teacher: Floats, confusion: Floats) -> dict[str, Array]:
+def source_scores(answers: Floats, teacher: Floats) -> dict[str, Array]:
     """Each source's worth, higher is better; every array is (sources,).
 
-    ``correlation``: of its logits with the teacher's; ``confusion``: as given; ``score``: the correlation plus half the
-    confusion, each standardised over the sources. Beside them, ``expected_accuracy`` under the labels that all heads'
-    votes make likely (``dawid_skene``), which follows the majority even where the target is unlike it.
+    ``score``: the accuracy that its answers would have if the teacher's probabilities were true. ``agreement``: how
+    often it answers as the teacher (Jiang et al. 2022, arXiv 2106.13799). ``expected_log_likelihood``: as ``score``, of
+    its own probabilities.
 
     Args:
         answers: (sources, rows, labels) probabilities of each source's own head on the target's texts.
         teacher: (rows, labels) of the head that all sources taught, each row as far as it is like the target's.
-        confusion: (sources,) how often each source's texts are taken for the target's, and the other way.
     """
     answers, soft = np.asarray(answers, np.float64), np.asarray(teacher, np.float64)
-    likely = dawid_skene(np.concatenate([answers, soft[None]]).argmax(axis=2), soft.shape[1])
     chosen = answers.argmax(axis=2)
-    correlation = np.array([_correlation(each, soft) for each in answers])
     return {
-        "expected_accuracy": likely[np.arange(len(likely)), chosen].mean(axis=1),
-        "expected_log_likelihood": (soft * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1),
         "agreement": (chosen == soft.argmax(axis=1)).mean(axis=1),
-        "correlation": correlation,
-        "confusion": np.asarray(confusion, np.float64),
-        "score": _standardised(correlation) + _standardised(np.asarray(confusion, np.float64)) / 2,
+        "expected_log_likelihood": (soft * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1),
+        "score": soft[np.arange(len(soft)), chosen].mean(axis=1),
     }
 
 
@@ -78,39 +72,3 @@ def likeness(taught: Floats, own: Floats, masks: npt.NDArray[np.bool_]) -> tuple
     missed = np.mean(target < 0)
     confusion = np.array([(np.mean(ratios[mask] > 0) + missed) / 2 for mask in masks])
     return weights / weights.mean(), confusion
-
-
-def _correlation(first: Floats, second: Floats) -> float:
-    """Of two (rows, labels) tables of probabilities, as centred log-probabilities, each label's mean taken out."""
-    sides = [np.log(np.maximum(table, 1e-12)) for table in (first, second)]
-    sides = [side - side.mean(axis=1, keepdims=True) for side in sides]
-    one, other = (side - side.mean(axis=0) for side in sides)
-    return float((one * other).sum() / max(float(np.sqrt((one**2).sum() * (other**2).sum())), 1e-12))
-
-
-def dawid_skene(votes: npt.NDArray[np.int64], labels: int, *, tolerance: float = 1e-6, steps: int = 500) -> Array:
-    """(rows, labels) probabilities of the true labels: EM of Dawid & Skene 1979, "Maximum likelihood estimation of
-    observer error-rates using the EM algorithm", eq. 2.3–2.5.
-
-    Each voter v answers a of true label y with chance π_v(y, a), given y independently of the others, and
-    q_i(y) ∝ p(y) Π_v π_v(y, a_vi). Begins with the share of votes; each π is counted with one vote more a label.
-
-    Args:
-        votes: (voters, rows) label indices.
-        labels: how many there are.
-    """
-    shown = np.eye(labels)[votes]
-    likely = shown.mean(axis=0)
-    for _ in range(steps):
-        counts = np.einsum("iy,via->vya", likely, shown) + 1
-        rates = np.log(counts / counts.sum(axis=2, keepdims=True))
-        logits = np.log(np.maximum(likely.mean(axis=0), 1e-12)) + np.einsum("via,vya->iy", shown, rates)
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        before, likely = likely, raised / raised.sum(axis=1, keepdims=True)
-        if np.abs(likely - before).max() < tolerance:
-            break
-    return np.asarray(likely)
-
-
-def _standardised(values: Array) -> Array:
-    return np.asarray((values - values.mean()) / (values.std() or 1.0))

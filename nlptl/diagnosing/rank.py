@@ -19,7 +19,7 @@ from nlptl.heads._weighted import solve_weighted
 from nlptl.recipe import Recipe
 from nlptl.transfer.folds import folds
 
-COLUMNS = ("correlation", "confusion", "agreement", "score")
+COLUMNS = ("agreement", "confusion", "score")
 
 
 class Ranking(Found):
@@ -72,7 +72,7 @@ def rank_sources(recipe: Recipe) -> Ranking:
         theirs, ours = vectors.of(taught, reading), vectors.of(own, reading)
         weights, confusion = likeness(theirs, ours, masks)
         teacher, *answers = head_answers(look.task, solved, theirs, labels, np.vstack([weights, masks]), ours)
-        found = source_scores(np.stack(answers), teacher, confusion)
+        found = source_scores(np.stack(answers), teacher) | {"confusion": confusion}
         rows = [{"source": name} | {key: float(found[key][place]) for key in COLUMNS}
                 for place, name in enumerate(names)]  # fmt: skip
         ranked[target] = sorted(rows, key=lambda row: -float(row["score"]))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nlptl.diagnose._source_scores import dawid_skene, likeness, source_scores
+from nlptl.diagnose._source_scores import likeness, source_scores
 
 
 def voters(rights: list[float], rows: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -11,38 +11,23 @@ def voters(rights: list[float], rows: int = 2000, seed: int = 0) -> tuple[np.nda
     return np.where(rng.random((len(rights), rows)) < np.array(rights)[:, None], truth, wrong), truth
 
 
-def test_dawid_and_skene_find_who_is_right() -> None:
-    rights = [0.9, 0.8, 0.6, 0.5, 0.75]
-    votes, truth = voters(rights)
-    likely = dawid_skene(votes, 3)
-    assert likely.sum(1) == pytest.approx(1)
-    estimated = [likely[np.arange(len(truth)), vote].mean() for vote in votes]
-    assert estimated == pytest.approx([np.mean(vote == truth) for vote in votes], abs=0.03)
-    majority = np.eye(3)[votes].sum(0).argmax(1)
-    assert np.mean(likely.argmax(1) == truth) > np.mean(majority == truth)
-
-
-def test_one_row_by_hand() -> None:
-    # Two voters agree on both rows. One more vote a label: each π is (2 + 1) / (2 + 2) at first, and q goes to its end.
-    likely = dawid_skene(np.array([[0, 0], [0, 0]]), 2)
-    assert likely[:, 0] == pytest.approx([1, 1], abs=1e-3)
-
-
 def test_sources_come_in_the_order_of_their_accuracy() -> None:
     votes, truth = voters([0.55, 0.9, 0.7, 0.8])
     answers = 0.8 * np.eye(3)[votes] + 0.2 / 3
     pooled = 0.7 * np.eye(3)[np.where(np.random.default_rng(5).random(len(truth)) < 0.85, truth, 0)] + 0.1
-    found = source_scores(answers, pooled, np.zeros(4))
+    found = source_scores(answers, pooled)
     assert list(np.argsort(-found["score"])) == [1, 3, 2, 0]
     assert found["agreement"][1] > found["agreement"][0]
 
 
-def test_correlation_of_two_labels_is_that_of_their_logits() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.normal([[0.5], [-1.0]], size=(2, 50))
-    tables = [np.stack([1 / (1 + np.exp(z)), 1 / (1 + np.exp(-z))], axis=1) for z in (first, second)]
-    found = source_scores(tables[0][None], tables[1], np.zeros(1))
-    assert found["correlation"] == pytest.approx([np.corrcoef(first, second)[0, 1]])
+def test_the_score_by_hand() -> None:
+    teacher = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]])
+    answers = np.array([[[0.8, 0.2], [0.4, 0.6], [0.1, 0.9]], [[0.3, 0.7], [0.2, 0.8], [0.7, 0.3]]])
+    found = source_scores(answers, teacher)
+    assert found["score"] == pytest.approx([(0.9 + 0.7 + 0.4) / 3, (0.1 + 0.7 + 0.6) / 3])
+    assert found["agreement"] == pytest.approx([2 / 3, 2 / 3])
+    first = 0.9 * np.log(0.8) + 0.1 * np.log(0.2) + 0.3 * np.log(0.4) + 0.7 * np.log(0.6)
+    assert found["expected_log_likelihood"][0] == pytest.approx((first + 0.6 * np.log(0.1) + 0.4 * np.log(0.9)) / 3)
 
 
 def test_a_target_unlike_most_sources_is_taught_by_those_like_it() -> None:
@@ -59,5 +44,5 @@ def test_a_target_unlike_most_sources_is_taught_by_those_like_it() -> None:
     far, near = own[:, 1], own[:, 2]
     logits = np.stack([far + 0.3 * rng.normal(size=300) for _ in range(7)] + [near, near + far])
     answers = np.stack([1 / (1 + np.exp(logits)), 1 / (1 + np.exp(-logits))], axis=2)
-    order = np.argsort(-source_scores(answers, answers[7], confusion)["score"])
+    order = np.argsort(-source_scores(answers, answers[7])["score"])
     assert list(order[:2]) == [7, 8]
