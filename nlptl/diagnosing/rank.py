@@ -48,6 +48,9 @@ class Ranking(Found):
 def rank_sources(recipe: Recipe) -> Ranking:
     """Order the source domains of ``recipe`` for each target, from solved heads on stored vectors.
 
+    The texts of the target that are read should be of the kind that will be served: where its unlabelled rows come in
+    other shares of labels, the order is worse. ``transfer.transductive: true`` lets the scored texts be read.
+
     Raises:
         DataError: fewer than two sources have rows of two labels, or no text of a target may be read.
     """
