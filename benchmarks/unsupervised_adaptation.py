@@ -39,6 +39,7 @@ from nlptl import fitting
 from nlptl.contracts import Quarantine
 from nlptl.contracts.adapt import Before, Term
 from nlptl.data._read import read
+from nlptl.fitting.account import Account
 from nlptl.fitting.adapt import corrected
 from nlptl.fitting.answers import answer
 from nlptl.fitting.before import before_solving
@@ -117,7 +118,7 @@ def prepared(case: dict[str, Any], seed: int, body: str, folder: Path) -> Callab
     [(_, turn, groups)] = planned
     accelerator = Accelerator()
     backbone, precision = fitting._backbone(plain, accelerator)
-    vectors, _ = fitting._encode(plain, corpus, planned, backbone, accelerator)
+    vectors, _ = fitting._encode(plain, corpus, planned, backbone, accelerator, Account())
     base = Setting(
         recipe=recipe(case, seed, "solved", body), corpus=corpus, vectors=vectors, backbone=backbone,
         accelerator=accelerator, precision=precision, folder=RunFolder(folder, main=True), fingerprint="", resume=False,
