@@ -229,7 +229,7 @@ def table() -> str:
         gain = 100 * (of(system, "accuracy", both) - of("setfit", "accuracy", both))
         ratio = of("setfit", "cpu_seconds", both).sum() / of(system, "cpu_seconds", both).sum()
         shown_gains = [_interval(column) for column in (*gain.T, gain.mean(1))]
-        gains.append(f"| {system} | {len(both)} | " + " | ".join([*shown_gains, f"{ratio:.0f}"]) + " |")
+        gains.append(f"| {system} | {len(both)} | " + " | ".join([*shown_gains, f"{ratio:.1f}"]) + " |")
     head = f"# Eight labels a class\n\n{PER_CLASS} labels a class teach, at most 1,000 rows are scored. Made by\n"
     return head + "`python benchmarks/few_shot.py table`.\n\n" + "\n".join([*rows, "", *gains]) + "\n"
 

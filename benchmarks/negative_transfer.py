@@ -6,7 +6,7 @@ whether that is more than chance (exact McNemar test), is in the table. Three ru
 before:
 
 - blind: no label of the target. The source's own head has an expected log-likelihood under the pooled head
-  (`diagnose/_source_scores.py`) that is lower than the mean over sources by more than a standard deviation.
+  that is lower than the mean over sources by more than a standard deviation.
 - shift: kind `shift` between that source alone and the target finds concept shift, with 50 labels of the target.
 - trial: on the same 50 labels, the head without the source has the lower log loss.
 
@@ -25,7 +25,6 @@ import pandas as pd
 
 from nlptl.contracts import Task
 from nlptl.contracts.diagnose import View
-from nlptl.diagnose._source_scores import source_scores
 from nlptl.diagnose.probe import as_task, parts
 from nlptl.diagnose.shift import Shift
 from nlptl.diagnosing.rank import head_answers
@@ -77,7 +76,7 @@ def _of_target(
     single = head_answers(task, pooled, x, taught, alone, vectors[own])
     whole = task.probabilities(pooled.logits(vectors[own]))
     shown, scored = np.arange(len(own)) < LABELS, np.arange(len(own)) >= LABELS
-    likelihood = source_scores(single, whole)["expected_log_likelihood"]
+    likelihood = (whole * np.log(np.maximum(single, 1e-12))).sum(axis=2).mean(axis=1)
 
     def loss(answers: np.ndarray) -> float:
         return float(-np.log(np.maximum(answers[shown, labels[own][shown]], 1e-12)).mean())

@@ -73,6 +73,7 @@ def main(path: str, texts: str = "scored", reading: str = "layers") -> None:
         of_sources = [vectors[given & (domains == name)][:MOST] for name in sources]
         scores = dict(source_scores(shown, teacher)) | {"confusion": confusion}
         scores |= {f"{name}, all rows alike": each for name, each in source_scores(shown, pooled).items()}
+        scores["expected log-likelihood"] = (teacher * np.log(np.maximum(shown, 1e-12))).sum(axis=2).mean(axis=1)
         scores |= singles(shown, pooled) | distances(of_sources, vectors[own][:MOST])
         scores["weighted accuracy on other sources"] = np.array(
             [np.average(on_sources[place][~mask], weights=weights[~mask]) for place, mask in enumerate(masks)]
@@ -115,6 +116,9 @@ def singles(answers: np.ndarray, pooled: np.ndarray) -> dict[str, np.ndarray]:
     likely = dawid_skene(np.concatenate([answers, pooled[None]]).argmax(axis=2), pooled.shape[1])
     return {
         "Dawid & Skene": likely[np.arange(len(likely)), answers.argmax(axis=2)].mean(axis=1),
+        "expected log-likelihood, all rows alike": (pooled * np.log(np.maximum(answers, 1e-12)))
+        .sum(axis=2)
+        .mean(axis=1),
         "confidence": answers.max(axis=2).mean(axis=1),
     }
 

@@ -21,8 +21,7 @@ def source_scores(answers: Floats, teacher: Floats) -> dict[str, Array]:
     """Each source's worth, higher is better; every array is (sources,).
 
     ``score``: the accuracy that its answers would have if the teacher's probabilities were true. ``agreement``: how
-    often it answers as the teacher (Jiang et al. 2022, arXiv 2106.13799). ``expected_log_likelihood``: as ``score``, of
-    its own probabilities.
+    often it answers as the teacher (Jiang et al. 2022, arXiv 2106.13799).
 
     Args:
         answers: (sources, rows, labels) probabilities of each source's own head on the target's texts.
@@ -32,7 +31,6 @@ def source_scores(answers: Floats, teacher: Floats) -> dict[str, Array]:
     chosen = answers.argmax(axis=2)
     return {
         "agreement": (chosen == soft.argmax(axis=1)).mean(axis=1),
-        "expected_log_likelihood": (soft * np.log(np.maximum(answers, 1e-12))).sum(axis=2).mean(axis=1),
         "score": soft[np.arange(len(soft)), chosen].mean(axis=1),
     }
 
