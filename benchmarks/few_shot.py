@@ -167,6 +167,7 @@ SYSTEMS: dict[str, System] = {
     "contrastive": partial(contrastive, called=None),
     "contrastive-descriptions": partial(contrastive, called="descriptions"),
     "contrastive-always": partial(contrastive, called=None, keep="always"),
+    "contrastive-always-names": partial(contrastive, called="names", keep="always"),
     "contrastive-always-descriptions": partial(contrastive, called="descriptions", keep="always"),
 }
 

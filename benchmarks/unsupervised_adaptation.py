@@ -3,7 +3,8 @@
 Real: the six directed pairs of `amazon_3domains` and each user of `enron_spam_4users` taught by the other three; 400
 rows a domain drawn by seed, 64 tokens, all of a target's labels hidden, half of its rows scored and the others its
 unlabelled texts, leak guard on. Made: five mailboxes with one known shift; the targets are dan and eve (shares of spam
-.7 and .1 under label shift, .4 and .4 under covariate shift).
+.7 and .1 under label shift, .4 and .4 under covariate shift). Under label shift only the first 12 tokens of a mail are
+read: with 64 the solved head is right in .997, and shares of labels matter only where texts leave a doubt.
 
 Kinds that join the loss, each at its defaults and none tuned on these rows, are compared with the same training
 without them (`source only`), on one of two bodies: `frozen`, a hidden layer of 64 over vectors that do not move, 150
@@ -52,7 +53,7 @@ from nlptl.fitting.turn import solve_turn
 from nlptl.registry import find, kinds
 
 RESULTS = Path(__file__).parent / "results" / "unsupervised_adaptation.json"
-ROWS = 400
+ROWS, TOKENS = 400, 64
 CATEGORIES = ("books", "dvd", "kitchen")
 USERS = ("farmer-d", "kaminski-v", "kitchen-l", "williams-w3")
 MADE = {
@@ -78,6 +79,7 @@ def cases(folder: Path) -> dict[str, dict[str, Any]]:
             found[f"made {name} → {person}"] = {
                 "data": {"kind": "mailboxes", "mails": ROWS, **shift},
                 "transfer": {"source": "*", "target": person}, "labels": spam,
+                "tokens": 12 if name == "label shift" else TOKENS,
             }  # fmt: skip
     found |= {
         f"{source} → {target}": {"data": amazon, "transfer": {"source": source, "target": target}, "labels": labels}
@@ -100,7 +102,7 @@ def recipe(case: dict[str, Any], seed: int, kind: str, body: str) -> nlptl.Recip
         seed=seed,
         data=case["data"],
         transfer={**case["transfer"], "target_labels": 0, "hold_out": 0.5},
-        encoder={"max_length": 64, "pool": "layers"},
+        encoder={"max_length": case.get("tokens", TOKENS), "pool": "layers"},
         tune=chosen["tune"],
         heads={"task": {**chosen["head"], "column": "label", **case["labels"]}},
         adapt=[] if kind in PLAIN else [{"kind": kind}],

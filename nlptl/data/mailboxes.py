@@ -32,7 +32,8 @@ class Mailboxes(Source):
     Columns with the truth, for tests: ``truth`` (the label of unlabelled mails too), ``topic`` (a line of work,
     private, service, a grey topic or a kind of spam), ``copy`` (``exact`` or ``near`` for spam that others got too).
 
-    Each shift is 0 for none, and does not touch the others. Covariate: what a person's ham speaks of. Label: shares of
+    Each shift is 0 for none, and does not touch the others. Covariate: what a person's ham speaks of, and, unless it is
+    0, that some spam speaks of it too. Label: shares of
     spam from 0.4 − 0.3 s to 0.4 + 0.3 s, in even steps (``spam_share``). Concept: s / 2 of the people want each grey
     topic (newsletter, recruiting, offers) and call it ham; the others call it spam (``wanted``).
     """
@@ -84,7 +85,8 @@ class Mailboxes(Source):
         rows = []
         for minute in minutes:
             if rng.random() < share:
-                mail = {"truth": "spam", **_spam(job, [topic for topic in words.GREY if topic not in likes], rng)}
+                dressed = job if self.covariate else None
+                mail = {"truth": "spam", **_spam(dressed, [topic for topic in words.GREY if topic not in likes], rng)}
                 if rng.random() < self.copies:
                     mail.update(_copy(rng.choice(streams), rng))
             else:
@@ -106,12 +108,13 @@ class Mailboxes(Source):
         return streams
 
 
-def _spam(job: str, unwanted: Sequence[str], rng: Random) -> dict[str, Any]:
-    """Grey mail that the person does not want, or spam, some dressed up in sentences that one expects to get."""
+def _spam(job: str | None, unwanted: Sequence[str], rng: Random) -> dict[str, Any]:
+    """Grey mail that the person does not want, or spam, some dressed up in sentences that one expects to get, those of
+    one's ``job`` among them if it is known."""
     if rng.random() < GREY_SHARE * len(unwanted) / len(words.GREY):
         return _grey(rng.choice(unwanted), rng)
     topic = rng.choice(list(words.SPAM))
-    expected = (*words.PRIVATE, *words.SERVICE, *words.JOBS[job])
+    expected = (*words.PRIVATE, *words.SERVICE, *(() if job is None else words.JOBS[job]))
     sentences = [*_some(words.SPAM[topic], (1, 1, 2), rng), *_some(expected, (0, 1, 1, 2), rng)]
     return {"text": _mail(sentences, rng), "topic": topic}
 

@@ -120,13 +120,12 @@ def learn(lesson: Lesson) -> Contrasted:
 
     Held-out rows are looked at after every ``check_steps`` batches, and training ends where they are no better for it.
     The rung wins where the mean loss that it saves on them, over the solved head on the frozen encoder at its best on
-    the same folds, is above that mean's standard error.
+    the same folds, is above that mean's standard error; by ``keep: always`` that head is not asked.
     """
     folds = merged(lesson.folds, lesson.classes, lesson.tune.folds)
     if folds is None:
         nothing = {"rung": "contrastive", "won": False, "why": "the folds leave no label with two rows to compare"}
         return Contrasted(None, {}, [nothing])
-    below = _choices(lesson, folds, lambda name: [lesson.frozen[name]] * len(folds[name]))
     taught = [
         {name: _without(classes, folds[name], fold) for name, classes in lesson.classes.items()}
         for fold in range(max(map(len, folds.values())))
@@ -143,13 +142,15 @@ def learn(lesson: Lesson) -> Contrasted:
         steps = bodies[0].steps
         best = (steps, now)
     assert best is not None
-    won = wins(_losses(best[1]), _losses(below))
     tried: list[dict[str, Any]] = [
-        {"rung": "frozen", "validation loss": float(_losses(below).mean()), "won": True},
-        {"rung": "contrastive", "validation loss": float(_losses(best[1]).mean()), "won": won, "steps": best[0]},
+        {"rung": "contrastive", "validation loss": float(_losses(best[1]).mean()), "won": True, "steps": best[0]}
     ]
-    if not won and lesson.tune.keep == "won":
-        return Contrasted(None, {}, tried)
+    if lesson.tune.keep == "won":
+        below = _losses(_choices(lesson, folds, lambda name: [lesson.frozen[name]] * len(folds[name])))
+        won = wins(_losses(best[1]), below)
+        tried = [{"rung": "frozen", "validation loss": float(below.mean()), "won": True}, {**tried[0], "won": won}]
+        if not won:
+            return Contrasted(None, {}, tried)
     last = _body(lesson, lesson.classes)
     last.advance(best[0])
     heads = {}

@@ -50,7 +50,7 @@ class Contrasting:
         self.backbone, self.settings, self.tokens = backbone.switch_off_dropout(), settings, tokens
         self.classes, self.readings = classes, readings
         self.learning = [parameter for parameter in backbone.body.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.learning, lr=settings.rate, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(self.learning, lr=settings.rate, weight_decay=0.0, fused=True)
         self.rng = np.random.default_rng((seed, 5))
         self.hardness = {task: np.ones(len(of_task)) for task, of_task in classes.items()}
         self.steps = 0

@@ -36,6 +36,10 @@ def test_without_shifts_people_differ_only_by_chance() -> None:
     shares = (table["label"] == "spam").groupby(table["user"]).mean()
     assert shares.between(0.34, 0.46).all()
     assert not set(table["topic"]) & set(JOBS)
+    assert (
+        not table["text"].str.contains("load calculation|controller firmware|gasket set").any()
+    )  # nor is spam dressed so
+    assert made(mails=800, **NONE | {"covariate": 0.6})["text"].str.contains("controller firmware").any()
     assert set(table.loc[table["topic"].isin(GREY), "label"]) == {"spam"}
     assert table["copy"].isna().all()
 
