@@ -1,7 +1,6 @@
 """Each target gets the rung that its evidence supports: on made vectors with a known truth, and through a whole run."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from made_mail import mail
 import nlptl
 from nlptl.contracts import Task
 from nlptl.evaluate.gate import choose
-from nlptl.fitting.gate_lora import train_rehearsals
+from nlptl.fitting.gate_trained import rehearse
 from nlptl.fitting.rungs import RUNGS, Situation, Table, climb, right
 from nlptl.heads import Linear
 from nlptl.heads._solved import solve_head
@@ -123,6 +122,9 @@ def test_a_run_says_what_each_target_got_and_why(tiny_encoder: Path, tmp_path: P
 
 LORA = {"tune": {"kind": "lora"}, "train": {"epochs": 2, "lr": 0.03, "batch_rows": 16}}
 APART = {**LORA, "tune": {"kind": "lora", "per": "domain"}}
+FULL = {"tune": {"kind": "full", "lr": 1e-3}, "train": {"epochs": 1, "batch_rows": 16}}
+CONTRASTIVE = {"tune": {"kind": "contrastive", "body": "lora", "steps": 2}}
+WORDS = {"encoder": {"lexical": "tfidf"}}
 
 
 def sections(made: nlptl.Recipe, changed: dict[str, Any]) -> nlptl.Recipe:
@@ -133,13 +135,19 @@ def sections(made: nlptl.Recipe, changed: dict[str, Any]) -> nlptl.Recipe:
 
 @pytest.mark.parametrize(
     ("changed", "labels", "candidate"),
-    [(LORA, 0, "lora"), (LORA, 4, "lora"), (APART, 4, "domain_lora")],
-    ids=["lora, no labels", "lora", "apart"],
+    [
+        (LORA, 0, "lora"),
+        ({**LORA, **WORDS}, 4, "lora"),
+        (APART, 4, "domain_lora"),
+        (FULL, 0, "full"),
+        (CONTRASTIVE, 4, "contrastive"),
+    ],
+    ids=["lora, no labels", "lora, words", "apart", "full", "contrastive"],
 )
-def test_lora_is_rehearsed_beside_the_solved_rungs(
+def test_what_is_trained_is_rehearsed_beside_the_solved_rungs(
     tiny_encoder: Path, tmp_path: Path, changed: dict[str, Any], labels: int, candidate: str
 ) -> None:
-    """An adapter for each source that plays the target, and none for folds of the target's own labels."""
+    """Each of three sources plays the target, and no fold of the target's own labels is trained for."""
     mail().to_parquet(tmp_path / "mail.parquet")
     made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=labels), changed)
     run = nlptl.fit(made, out=tmp_path / "run")
@@ -148,10 +156,44 @@ def test_lora_is_rehearsed_beside_the_solved_rungs(
     solved = ("label_shift", "target_only", "per_domain") if labels else ("label_shift",)
     assert tuple(tried) == (*solved, candidate)
     assert tried[candidate]["rows"] == tried["label_shift"]["rows"]
-    rehearsed = tmp_path / "run" / "checkpoints" / "0-all-rehearsed"
-    assert set(json.loads((rehearsed / "domains.json").read_text())) == {"ann", "bob", "cy"}
     again = nlptl.fit(made, out=tmp_path / "run", resume=True)
     assert again.results["gate"] == run.results["gate"]
+
+
+def test_nothing_is_trained_in_earnest_that_serves_nobody(tiny_encoder: Path, tmp_path: Path) -> None:
+    mail().to_parquet(tmp_path / "mail.parquet")
+    still = {"tune": {"kind": "lora"}, "train": {"epochs": 1, "lr": 1e-9, "batch_rows": 16}}
+    run = nlptl.fit(
+        sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), still),
+        out=tmp_path / "run",
+    )
+    assert run.results["domains"]["dee"]["shipped"] in RUNGS
+    trained = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert len(trained) == 3 and all("rehearsed" in name for name in trained)
+
+
+def test_many_sources_are_held_out_a_third_at_a_time(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven sources in two lanes of three: no domain of a lane teaches it, and rows of the third group are evidence of
+    the solved rungs, on which the trained one counts as the first."""
+    people = ("ann", "bob", "cy", "dee", "eve", "fay", "gus", "hal")
+    mail(people=people).to_parquet(tmp_path / "mail.parquet")
+    seen: dict[str, Any] = {}
+
+    def wrong(setting: Any, turn: Any, groups: Any, task: str, seed: int, lanes: Any) -> Any:
+        seen.update(lanes=lanes, domains=setting.corpus.domains)
+        return {name: np.eye(2)[1 - setting.corpus.encoded[task][lane.scored]] for name, lane in lanes.items()}
+
+    monkeypatch.setattr("nlptl.fitting.gate_trained.rehearse", wrong)
+    transfer = {"target": ["dee"], "target_labels": 0, "rehearsals": 2}
+    run = nlptl.fit(sections(recipe(tiny_encoder, tmp_path / "mail.parquet", **transfer), LORA), out=tmp_path / "run")
+    held = [set(seen["domains"][lane.scored]) for lane in seen["lanes"].values()]
+    assert sorted(map(len, held)) == [2, 3] and not held[0] & held[1]
+    for lane, out in zip(seen["lanes"].values(), held, strict=True):
+        assert set(seen["domains"][lane.teach]) == set(people) - {"dee"} - out
+    trial = run.results["gate"][0]["trials"][-1]
+    assert trial["rows"] == 7 * 40 and trial["only_candidate"] < trial["only_incumbent"] <= 5 * 40
 
 
 def test_who_rehearses_is_taught_by_the_others_alone(
@@ -161,11 +203,11 @@ def test_who_rehearses_is_taught_by_the_others_alone(
     mail().to_parquet(tmp_path / "mail.parquet")
     seen: dict[str, Any] = {}
 
-    def watched(setting: Any, turn: Any, task: str, seed: int, lanes: Any) -> Any:
-        seen.update(lanes=lanes, answers=train_rehearsals(setting, turn, task, seed, lanes), corpus=setting.corpus)
+    def watched(setting: Any, turn: Any, groups: Any, task: str, seed: int, lanes: Any) -> Any:
+        seen.update(lanes=lanes, answers=rehearse(setting, turn, groups, task, seed, lanes), corpus=setting.corpus)
         return seen["answers"]
 
-    monkeypatch.setattr("nlptl.fitting.gate.train_rehearsals", watched)
+    monkeypatch.setattr("nlptl.fitting.gate_trained.rehearse", watched)
     made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), LORA)
     nlptl.fit(made, out=tmp_path / "run")
     assert set(seen["lanes"]) == {"ann", "bob", "cy"}
@@ -180,15 +222,16 @@ def test_who_rehearses_is_taught_by_the_others_alone(
 def test_a_trained_winner_is_shipped_as_it_was_trained(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With rehearsals that are all right, and solved ones that are not, the turn's LoRA model serves the target."""
+    """With rehearsals that are all right, and solved ones that are not, LoRA is trained and serves the target, as it
+    does where nothing is chosen."""
     rows = mail()
     rows["text"] = rows["text"].sample(frac=1, random_state=0).to_numpy()  # texts tell nothing: solved heads err
     rows.to_parquet(tmp_path / "mail.parquet")
 
-    def perfect(setting: Any, turn: Any, task: str, seed: int, lanes: Any) -> Any:
+    def perfect(setting: Any, turn: Any, groups: Any, task: str, seed: int, lanes: Any) -> Any:
         return {name: np.eye(2)[setting.corpus.encoded[task][lane.scored]] for name, lane in lanes.items()}
 
-    monkeypatch.setattr("nlptl.fitting.gate.train_rehearsals", perfect)
+    monkeypatch.setattr("nlptl.fitting.gate_trained.rehearse", perfect)
     made = sections(recipe(tiny_encoder, tmp_path / "mail.parquet", target=["dee"], target_labels=0), LORA)
     run = nlptl.fit(made, out=tmp_path / "run")
     assert run.results["domains"]["dee"]["shipped"] == "lora"
@@ -197,15 +240,19 @@ def test_a_trained_winner_is_shipped_as_it_was_trained(
     model, lora, solved = (np.stack(list(served[name])) for name in ("model", "lora", "solved"))
     np.testing.assert_array_equal(model, lora)
     assert np.abs(model - solved).max() > 1e-6
+    alone = made.model_copy(update={"transfer": made.transfer.model_copy(update={"choose": None})})
+    nlptl.fit(alone, out=tmp_path / "alone")
+    unchosen = np.stack(list(pd.read_parquet(tmp_path / "alone" / "predictions.parquet")["model"]))
+    np.testing.assert_allclose(model, unchosen, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"tune": {"kind": "full"}}, "auto compares solved heads and LoRA, and tune.kind is full"),
-        ({"tune": {"kind": "lora", "dora": True}}, "auto trains adapters side by side, without tune.dora"),
-        ({**LORA, "adapt": [{"kind": "mcc"}]}, "auto rehearses plain LoRA, and not adapt: mcc"),
-        ({**LORA, "encoder": {"lexical": "tfidf"}}, "auto rehearses LoRA over vectors alone. Drop encoder.lexical"),
+        ({"tune": {"kind": "auto"}, "train": {"validation": 0.2}}, "with one kind of training, and tune.kind is auto"),
+        ({**LORA, "adapt": [{"kind": "mcc"}]}, "auto rehearses plain training, not adapt: mcc"),
+        ({**LORA, "encoder": {"pool": "mix"}}, "auto starts from solved heads, and pool: mix has none"),
+        ({**APART, "encoder": {"lexical": "tfidf"}}, "auto rehearses domains' own LoRA over vectors alone"),
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused(

@@ -30,6 +30,7 @@ from nlptl.fitting.corpus import Corpus, Vectors
 from nlptl.fitting.encoders import choose_encoder
 from nlptl.fitting.folder import RunFolder, file_name, lock
 from nlptl.fitting.gate import settle
+from nlptl.fitting.gate_trained import without_training
 from nlptl.fitting.heads import calibrating
 from nlptl.fitting.launch import warn_if_alone
 from nlptl.fitting.matrix import matrix_rows
@@ -104,10 +105,12 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     ))  # fmt: skip
 
     outcomes: dict[tuple[int, str], Outcome] = {}
+    choosing = recipe.transfer.choose == "auto"
     for seed, turn, groups in planned:
-        outcomes[seed, turn.name] = run_turn(setting, turn, groups, seed=seed)
+        first = without_training(setting) if choosing else setting
+        outcomes[seed, turn.name] = run_turn(first, turn, groups, seed=seed)
     gate: list[dict[str, Any]] = []
-    if recipe.transfer.choose == "auto":
+    if choosing:
         with clock("train"):
             outcomes, gate = settle(setting, planned, outcomes)
     models = {

@@ -7,7 +7,7 @@ target's own labels, fold by fold. The scored rows have no part in it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -29,6 +29,8 @@ from nlptl.transfer.plan import Turn
 
 MOST_PARTS = 5
 """A rehearsing domain's rows are scored in at most so many parts, each of which is one more situation to solve."""
+GROUPS = 3
+"""Into which sources are dealt where a rung is trained, so that many sources cost no more trainings than three."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Climbed:
 
 @dataclass(frozen=True, eq=False)
 class Lane:
-    """A rehearsing domain for a rung that is trained: rows of the corpus that teach, the domain's own that it shows,
-    those to answer, and the solved head to start from."""
+    """One training that rehearses a rung, for the domains that are held out together: rows of the corpus that teach,
+    the domains' own that they show, those to answer, and the solved head of all that teach them."""
 
     teach: Ints
     shown: Ints
@@ -58,7 +60,25 @@ class Lane:
 
 
 Trains: TypeAlias = Callable[[Mapping[str, Lane]], Mapping[str, Floats]]
-"""By domain that rehearses: lane → (scored rows, labels) probabilities; a domain that nothing teaches is left out."""
+"""By name: lane → (scored rows, labels) probabilities; a lane that nothing teaches is left out."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A rung that is trained: its name, what trains its lanes, and how many of the ``GROUPS`` that sources are dealt
+    into rehearse it, one lane a group; with None, every source by itself."""
+
+    name: str
+    trains: Trains
+    lanes: int | None
+
+    def groups(self, sources: Sequence[str], seed: int) -> list[tuple[str, ...]]:
+        """Sources that are held out together."""
+        if self.lanes is None:
+            return [(name,) for name in sources]
+        order = [sources[place] for place in np.argsort(keyed(sources, seed=seed, purpose="groups that rehearse"))]
+        count = min(GROUPS, len(order))
+        return [tuple(sorted(order[start::count])) for start in range(count)][: self.lanes]
 
 
 def climb_turn(
@@ -72,41 +92,42 @@ def climb_turn(
     lexical: Lexical | None,
     *,
     seed: int,
-    trained: tuple[str, Trains] | None = None,
+    trained: Trained | None = None,
 ) -> dict[str, Climbed]:
     """Every rung of ``task`` for every target of ``turn``.
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
-        trained: a rung that is trained, by name, and what rehearses it: once for each source domain, and not fold by
-            fold of the target's own labels, on which it counts as the first rung. Its answers are the turn's.
+        trained: a rung that is trained. Sources that rehearse it together are held out together for every rung. On
+            other rows of evidence, the target's own labels among them, it counts as the first rung.
         like: the turn's head, for reading, precisions and calibration; ``lexical`` the words beside it.
     """
     cast = _Cast.of(corpus, vectors, turn, groups, task, like, lexical)
-    rehearsals = list(cast.by_sources(transfer, seed))
+    together = [] if trained is None else trained.groups(cast.sources, seed)
+    rehearsals = list(cast.by_sources(transfer, seed, together))
     own = {target: list(cast.by_own_labels(target, seed)) for target in turn.targets}
     real = {target: cast.real(target) for target in turn.targets}
     situations = [*rehearsals, *(each for target in turn.targets for each in own[target]), *real.values()]
     heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
 
-    rehearsed = None if trained is None else cast.rehearsed(like, rehearsals, trained[1])
+    rehearsed = {} if trained is None else cast.rehearsed(like, rehearsals, together, trained.trains)
     climbed = {}
     for target, situation in real.items():
         rungs = heads[id(situation)]
         held = [*rehearsals, *own[target]]
+        evidence = {name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs}
+        if trained is not None and rehearsed:
+            first = [right(cast.table, heads[id(each)][RUNGS[0]], each) for each in held]
+            columns = [rehearsed.get(id(each), below) for each, below in zip(held, first, strict=True)]
+            evidence[trained.name] = np.concatenate(columns)
         climbed[target] = Climbed(
             heads=rungs,
             answers={
                 name: cast.table.task.probabilities(cast.table.logits(head, situation.scored))
                 for name, head in rungs.items()
             },
-            right={name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs},
+            right=evidence,
         )
-        if trained is not None and rehearsed is not None:
-            alone = _evidence(cast.table, RUNGS[0], own[target], [heads[id(each)] for each in own[target]])
-            climbed[target] = replace(
-                climbed[target], right={**climbed[target].right, trained[0]: np.concatenate([rehearsed, alone])}
-            )
     return climbed
 
 
@@ -173,10 +194,16 @@ class _Cast:
             scored=_places(self.scored & here),
         )
 
-    def by_sources(self, transfer: Transfer, seed: int) -> Iterator[Situation]:
-        """Each domain that only teaches in the part of a target. Its rows take turns in being scored, a part as large
-        as the targets' scored share of their rows each time, and lend their texts in between."""
-        sources = sorted(set(self.domains[self.teaches]) - set(self.turn.targets))
+    @property
+    def sources(self) -> list[str]:
+        """The domains that only teach."""
+        return sorted(set(self.domains[self.teaches]) - set(self.turn.targets))
+
+    def by_sources(self, transfer: Transfer, seed: int, together: Sequence[tuple[str, ...]]) -> Iterator[Situation]:
+        """Each domain that only teaches in the part of a target, taught by none that is held out ``together`` with it.
+        Its rows take turns in being scored, a part as large as the targets' scored share of their rows each time, and
+        lend their texts in between."""
+        sources, out = self.sources, {name: group for group in together for name in group}
         of_targets = np.isin(self.domains, self.turn.targets)
         lent = (of_targets & self.unlabelled & ~self.teaches & ~self.scored).sum()
         parts = min(MOST_PARTS, round((lent + self.scored.sum()) / self.scored.sum()))
@@ -187,33 +214,46 @@ class _Cast:
             shown, rest = rows[shows], rows[~shows][np.argsort(order[~shows])]
             for scored in np.array_split(rest, parts):
                 copies = np.isin(self.table.groups, self.table.groups[scored])
-                teach = _places(self.teaches & (self.domains != domain) & ~copies)
+                teach = _places(self.teaches & ~np.isin(self.domains, out.get(domain, (domain,))) & ~copies)
                 lends = np.setdiff1d(np.r_[rest, shown], scored) if parts > 1 else scored[:0]
                 if len(scored) and len(teach):
                     yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
 
-    def rehearsed(self, like: Solved, rehearsals: Sequence[Situation], trains: Trains) -> npt.NDArray[np.bool_] | None:
-        """(rows of all rehearsals,) bool: which a trained rung answers rightly; None where it cannot be rehearsed.
+    def rehearsed(
+        self, like: Solved, rehearsals: Sequence[Situation], together: Sequence[tuple[str, ...]], trains: Trains
+    ) -> dict[int, npt.NDArray[np.bool_]]:
+        """By id of a rehearsal: (scored rows,) bool, which a trained rung answers rightly; empty where some group has
+        nothing to be taught by.
 
-        A domain's parts are rehearsed together: none of them teaches, nor a copy of it.
+        A group's domains and their parts are rehearsed by one training: none of them teaches, nor a copy of it.
         """
-        parts: dict[str, list[Situation]] = {}
+        parts: dict[str, list[Situation]] = {", ".join(group): [] for group in together}
+        names = {name: ", ".join(group) for group in together for name in group}
         for each in rehearsals:
-            parts.setdefault(str(self.domains[each.scored[0]]), []).append(each)
+            if (domain := str(self.domains[each.scored[0]])) in names:
+                parts[names[domain]].append(each)
+        parts = {name: of for name, of in parts.items() if of}
         teach = {name: reduce(np.intersect1d, [each.teach for each in of]) for name, of in parts.items()}
-        shown = {name: reduce(np.intersect1d, [each.shown for each in of]) for name, of in parts.items()}
-        starts = solve_each(self.table, like, [np.r_[teach[name], shown[name]] for name in parts])
         scored = {name: np.concatenate([each.scored for each in of]) for name, of in parts.items()}
+        shown = {name: self._shown_by_all(of) for name, of in parts.items()}
+        starts = solve_each(self.table, like, [np.r_[teach[name], shown[name]] for name in parts])
         found = trains({
             name: Lane(self.rows[teach[name]], self.rows[shown[name]], self.rows[scored[name]], start)
             for name, start in zip(parts, starts, strict=True)
         })  # fmt: skip
-        if found.keys() != parts.keys() or not parts:
-            return None
+        if found.keys() != parts.keys():
+            return {}
         answered = np.zeros(len(self.rows), dtype=bool)
         for name, places in scored.items():
             answered[places] = correct(found[name], self.table.encoded[places])
-        return np.concatenate([answered[each.scored] for each in rehearsals])
+        return {id(each): answered[each.scored] for of in parts.values() for each in of}
+
+    def _shown_by_all(self, parts: Sequence[Situation]) -> Ints:
+        """What the domains of ``parts`` show, without what some part scores, or a copy of it."""
+        scored = np.concatenate([each.scored for each in parts])
+        copies = np.isin(self.table.groups, self.table.groups[scored])
+        shown = np.unique(np.concatenate([each.shown for each in parts]))
+        return np.asarray(shown[~copies[shown]], dtype=np.int64)
 
     def _shows(self, transfer: Transfer, rows: Ints, order: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Which of a source's ``rows`` it shows, as many as a target does; at most half of them."""

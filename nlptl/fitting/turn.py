@@ -74,7 +74,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     with setting.clock("train"):
         setting = before_solving(setting, own, seed=seed)
         kept = groups[np.isin(turn.teach, own.teach)]
-        learn = partial(_learn, held_back=held_back, seed=seed)
+        learn = partial(learn_turn, held_back=held_back, seed=seed)
         learned, augmentation = augmented(learn, setting, own, kept, held_back)
         setting, own, kept, solved, model = (
             learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
@@ -135,7 +135,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     return Outcome({turn.name: model}, scored, chosen, solved.heads, conflicts, decided)
 
 
-def _learn(setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed: int) -> Learned:
+def learn_turn(setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed: int) -> Learned:
     """Solve the heads of ``turn`` and train upon them as the recipe of ``setting`` says."""
     solved = solve_turn(setting, turn, groups, seed=seed)
     setting, by_layer = with_layers(setting, turn, solved)

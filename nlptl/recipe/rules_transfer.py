@@ -93,36 +93,34 @@ def distant_is_solved(transfer: Any, tune: Any, heads: Any, adapt: Any, encoder:
 
 
 def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
-    """Whether all that ``choose`` compares is solved, or is LoRA that can be trained for every rehearsal."""
+    """Whether all that ``choose`` compares is solved, or can be trained for every rehearsal."""
     if transfer.choose is None:
         return
-    if tune.learns and tune.kind != "lora":
-        yield (
-            ("transfer", "choose"),
-            f"auto compares solved heads and LoRA, and tune.kind is {tune.kind}. Set tune.kind: frozen, or lora.",
-        )
+    if tune.kind == "auto":
+        yield ("transfer", "choose"), "auto compares solved heads with one kind of training, and tune.kind is auto too."
     elif tune.learns:
-        yield from _lora_can_be_rehearsed(encoder, tune, heads, adapt)
+        yield from _training_can_be_rehearsed(encoder, tune, heads, adapt)
     for task, head in heads.items():
         if head.kind != "linear":
             yield ("heads", task, "kind"), f"transfer.choose: auto compares solved heads, and {head.kind} is none."
 
 
-def _lora_can_be_rehearsed(encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
-    """An adapter is trained for every source domain that plays the target, over vectors alone and on one task."""
+def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
+    """A body is trained once for all tasks, and adapters of single domains side by side, over vectors alone."""
     where = ("transfer", "choose")
     if len(heads) > 1:
-        yield where, "auto rehearses LoRA on one task, and there are several. Set tune.kind: frozen, or keep one head."
-    if encoder.lexical is not None or encoder.pool == "mix":
-        asked = "lexical" if encoder.lexical is not None else "pool: mix"
-        yield where, f"auto rehearses LoRA over vectors alone. Drop encoder.{asked}, or set tune.kind: frozen."
+        yield where, "auto rehearses training on one task, and there are several. Set tune.kind: frozen, or one head."
+    if encoder.pool == "mix":
+        yield where, "auto starts from solved heads, and pool: mix has none. Choose another, or set tune.kind: frozen."
     if adapt:
-        yield where, f"auto rehearses plain LoRA, and not adapt: {adapt[0].kind}. Drop it, or set tune.kind: frozen."
-    if tune.dora or tune.asks_layers:
-        asked = "dora" if tune.dora else "layers: auto"
         yield (
             where,
-            f"auto trains adapters side by side, without tune.{asked}. Drop it, or set tune.kind: frozen.",
+            f"auto rehearses plain training, not adapt: {adapt[0].kind}. Drop it, or set tune.kind: frozen.",
+        )
+    if tune.kind == "lora" and tune.per == "domain" and encoder.lexical is not None:
+        yield (
+            where,
+            "auto rehearses domains' own LoRA over vectors alone. Drop encoder.lexical, or tune.per: domain.",
         )
 
 

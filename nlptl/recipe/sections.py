@@ -48,7 +48,13 @@ class Transfer(Settings):
     )
     choose: Literal["auto"] | None = Field(
         None,
-        description="auto: each target gets the rung, solved or LoRA, that its evidence supports; none: one.",
+        description="auto: each target gets the rung, solved or trained, that its evidence supports; none: one.",
+    )
+    rehearsals: int = Field(
+        3,
+        ge=1,
+        le=3,
+        description="For choose: trainings without a third of the sources each, to see what tune is worth.",
     )
     transductive: bool = Field(False, description="Let methods read scored texts (never their labels).")
 
