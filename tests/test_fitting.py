@@ -45,6 +45,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 LORA = {"tune": {"kind": "lora", "rank": 2}, "train": {"max_steps": 6, "batch_tokens": 256, "checkpoint_steps": 2}}
+CONTRASTIVE = {"tune": {"kind": "contrastive", "keep": "always", "steps": 2}, "transfer": {"target_labels": 8}}
 
 
 def numbers(folder: Path) -> dict[str, Any]:
@@ -267,9 +268,14 @@ def test_rows_held_back_for_validation_teach_nothing_of_ours(tiny_encoder: Path,
     assert list(map(list, answers[0]["tfidf"])) != list(map(list, answers[1]["tfidf"]))
 
 
-def test_two_processes_leave_one_run(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "sections",
+    [LORA, {**LORA, "transfer": {"choose": "auto", "target": ["cy"], "target_labels": 4}}, CONTRASTIVE],
+    ids=["lora", "the gate's rehearsals", "contrastive"],
+)
+def test_two_processes_leave_one_run(tiny_encoder: Path, table: Path, tmp_path: Path, sections: dict[str, Any]) -> None:
     """The same answers as one process, one run folder, and the table printed once."""
-    recipe(tiny_encoder, table, **LORA).save(tmp_path / "recipe.yaml")
+    recipe(tiny_encoder, table, **sections).save(tmp_path / "recipe.yaml")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     answers = []
     for processes in (1, 2):
@@ -282,3 +288,5 @@ def test_two_processes_leave_one_run(tiny_encoder: Path, table: Path, tmp_path: 
     one, two = (np.stack(list(each.sort_index())) for each in answers)
     # From a solved head hardly any loss is left, and Adam's division magnifies rounding; the loop's own test is exact.
     np.testing.assert_allclose(one, two, atol=5e-3)
+    gates = [json.loads((tmp_path / name / "results.json").read_text())["gate"] for name in ("1", "2")]
+    assert gates[0] == gates[1] and bool(gates[0]) == ("choose" in sections.get("transfer", {}))
