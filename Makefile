@@ -11,6 +11,7 @@ test: .venv/installed-dev  ## Style, types and tests.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini benchmarks
 	$(BIN)/pytest
 
 check: test

@@ -16,12 +16,12 @@ def random_encoder(
         vocabulary: rows of the embeddings; 0: as many as there are words.
     """
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(WORDS))]
     (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=positions).save_pretrained(folder)
+    BertTokenizer(vocab=str(folder / "vocab.txt"), model_max_length=positions).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=max(len(words), vocabulary), hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads,

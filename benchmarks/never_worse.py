@@ -151,17 +151,18 @@ def finished() -> list[dict[str, Any]]:
 def run(candidates: str, folder: str, seeds: str = "3", labels: str = "", scratch: str = "") -> None:
     """Run what is not finished yet."""
     done = {(cell["candidates"], cell["data"], cell["labels"], cell["seed"]) for cell in finished()}
-    asked = [int(labels)] if labels else SHOWN
+    asked = (int(labels),) if labels else SHOWN
     for seed, data, shown in ((s, d, k) for s in range(int(seeds)) for d in DATA for k in asked):
         key = (candidates, data, shown, seed)
         if key in done:
             continue
         out = Path(scratch or tempfile.mkdtemp()) / "-".join(map(str, key))
         nlptl.fit(recipe(candidates, Path(folder), data, shown, seed), out=out, resume=out.is_dir())
-        cell = {**dict(zip(("candidates", "data", "labels", "seed"), key, strict=True)), "domains": right_answers(out)}
+        domains = right_answers(out)
+        cell = {"candidates": candidates, "data": data, "labels": shown, "seed": seed, "domains": domains}
         with CELLS.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(cell) + "\n")
-        print(key, [domain["shipped"] for domain in cell["domains"]], flush=True)
+        print(key, [domain["shipped"] for domain in domains], flush=True)
 
 
 def written() -> str:
