@@ -188,7 +188,7 @@ def test_a_run_goes_on_from_a_run(tiny_encoder: Path, tmp_path: Path) -> None:
 
 
 def test_few_labels_lean_on_the_head_that_was_taken() -> None:
-    from nlptl.heads._solved import solve_head
+    from nlptl.heads._solved import PriorMean, solve_head
 
     rng = np.random.default_rng(0)
     truth, rows = rng.normal(size=(20, 1)), rng.normal(size=(460, 20))
@@ -196,8 +196,8 @@ def test_few_labels_lean_on_the_head_that_was_taken() -> None:
     folds = [(np.arange(60)[np.arange(60) % 3 != k], np.arange(60)[np.arange(60) % 3 == k]) for k in range(3)]
     binary = task("a", "b")
     alone = solve_head(binary, {"last": rows[:60]}, labels[:60], folds)
-    earlier = solve_head(binary, {"last": rows[:60]}, labels[:60], folds, prior={"last": truth})
-    unread = solve_head(binary, {"last": rows[:60]}, labels[:60], folds, prior={"layers": truth})
+    earlier = solve_head(binary, {"last": rows[:60]}, labels[:60], folds, prior={"last": PriorMean(truth)})
+    unread = solve_head(binary, {"last": rows[:60]}, labels[:60], folds, prior={"layers": PriorMean(truth)})
     right = [float(np.mean((head.logits(rows[60:])[:, 0] > 0) == labels[60:])) for head in (alone, earlier)]
     assert earlier.prior_scale > 0 and right[1] > right[0] + 0.02
     assert unread.prior_scale == 0 and unread.loss == alone.loss

@@ -15,14 +15,14 @@ from nlptl.encoder.store import encode
 from nlptl.evaluate._scores import correct
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.fitting.contrast import Lesson, learn
-from nlptl.fitting.heads import calibrating, directions_of_names, embed_names, plain_cosines
+from nlptl.fitting.heads import calibrating, embed_names, plain_cosines, prior_mean
 from nlptl.fitting.setting import Setting
 from nlptl.heads._crossfit import Body
 from nlptl.heads._domains import GroupedRows, choose_spread, deviate
 from nlptl.heads._evidence import ClosedForm, Evidence
 from nlptl.heads._reading import CHOICES, parts
 from nlptl.heads._scaling import Scaling
-from nlptl.heads._solved import Folds, LinearWeights, Solved, solve_head
+from nlptl.heads._solved import Folds, LinearWeights, PriorMean, Solved, solve_head
 from nlptl.heads.knn import Knn
 from nlptl.heads.label_names import LabelNames
 from nlptl.heads.prototype import Prototype
@@ -40,7 +40,7 @@ class Cold:
 
     Attributes:
         sources: the head that other domains' labels teach, where there are any.
-        directions: by reading, those of what the labels are called, where they are called something.
+        named: by reading, the prior mean of what the labels are called, where they are called something.
         fresh: the encoder to be copied, where the recipe asks for contrasts.
     """
 
@@ -50,18 +50,18 @@ class Cold:
     unlabelled: Ints
     sources: Solved | None
     scaling: Scaling | None
-    directions: Mapping[str, Floats] | None
+    named: Mapping[str, PriorMean] | None
     fresh: Backbone | None
 
     @classmethod
     def of(cls, setting: Setting, turn: Turn, name: str, target: str, scored: Ints) -> Cold:
         """Solve what the target's labels have no part in."""
-        corpus, task, pool = setting.corpus, setting.corpus.tasks[name], setting.recipe.encoder.pool
+        corpus, task = setting.corpus, setting.corpus.tasks[name]
         taught = corpus.labelled(name, turn.teach[corpus.domains[turn.teach] != target])
         unlabelled = calibrating(turn.unlabelled[corpus.domains[turn.unlabelled] == target])
         contrasts = isinstance(setting.recipe.tune, Contrastive)
         cold = cls(
-            setting, task, scored, unlabelled, None, None, directions_of_names(setting.backbone, task, CHOICES[pool]),
+            setting, task, scored, unlabelled, None, None, prior_mean(setting, task, unlabelled),
             load_backbone(setting.recipe.encoder, device=setting.accelerator.device) if contrasts else None,
         )  # fmt: skip
         if len(np.unique(corpus.encoded[name][taught])) < 2:
@@ -103,7 +103,7 @@ def without_labels(cold: Cold) -> dict[str, Right]:
     """The rungs and baselines that need no label of the target: they are the same at every point of the curve."""
     setting, task = cold.setting, cold.task
     found = {name: cold.right(shares) for name, shares in plain_cosines(setting, task.name, cold.scored).items()}
-    if cold.directions is not None:
+    if cold.named is not None:
         phrasings = dict(zip(task.labels, map(tuple, task.head.phrasings(task.labels)), strict=True))
         evidence = Evidence(
             task, {}, np.empty(0, dtype=np.int64), (), unlabelled=cold.vectors(cold.unlabelled),
@@ -129,8 +129,8 @@ def of_labels(cold: Cold, shown: Ints, draw: int) -> dict[str, Right]:
     found |= {head.kind: cold.right_of_net(head.solve(evidence)) for head in (Prototype(), Knn())}
     below = solve_head(task, vectors, classes, folds)
     found["labels"] = cold.right_of(below)
-    if cold.directions is not None:
-        below = solve_head(task, vectors, classes, folds, prior=cold.directions)
+    if cold.named is not None:
+        below = solve_head(task, vectors, classes, folds, prior=cold.named)
         found["names+labels"] = cold.right_of(below)
     if cold.sources is not None:
         found["sources+labels"] = cold.right_of(_moved(cold, cold.sources, shown))
@@ -155,7 +155,7 @@ def _contrasted(cold: Cold, below: Solved, shown: Ints, folds: Folds, draw: int)
     setting, corpus = cold.setting, cold.setting.corpus
     tune, name, reading = setting.recipe.tune, cold.task.name, CHOICES[setting.recipe.encoder.pool][0]
     assert isinstance(tune, Contrastive) and cold.fresh is not None
-    toward = None if cold.directions is None else cold.directions[below.reading]
+    toward = None if cold.named is None else cold.named[below.reading]
 
     def pairs(rows: Ints) -> list[str] | None:
         return None if corpus.pairs is None else list(corpus.pairs[rows])

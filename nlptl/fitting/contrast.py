@@ -15,7 +15,7 @@ from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
 from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.climb import wins
-from nlptl.fitting.heads import directions_of_names, names_prior
+from nlptl.fitting.heads import directions_of_names
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.fitting.train import train_model
 from nlptl.heads._crossfit import Body, Choice, choose_crossfit, solve_chosen
@@ -102,7 +102,7 @@ def _lesson(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Less
         classes[name] = np.asarray(corpus.encoded[name][turn.teach])
         folds[name] = [(places[teach], places[held]) for teach, held in solved.folds[name]]
         reading = solved.heads[name].reading
-        prior = names_prior(setting, corpus.tasks[name])
+        prior = directions_of_names(setting.backbone, corpus.tasks[name], (reading,))
         frozen[name] = Body(setting.vectors.of(turn.teach, reading), None if prior is None else prior[reading])
     return Lesson(
         tune=recipe.tune,

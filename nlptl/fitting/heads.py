@@ -16,6 +16,8 @@ from nlptl.encoder.store import encode
 from nlptl.heads._evidence import ClosedForm, Evidence, Folds, Names, as_logits
 from nlptl.heads._names import cosine_answers, directions, label_vectors
 from nlptl.heads._reading import CHOICES, parts
+from nlptl.heads._solved import PriorMean
+from nlptl.heads._student import zero_shot
 
 if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting
@@ -61,23 +63,37 @@ def names_by_reading(backbone: Backbone, task: Task, readings: Sequence[str]) ->
     }
 
 
-def prior_mean(setting: Setting, task: Task) -> dict[str, Floats] | None:
-    """By reading, the (width, outputs) direction of the head's prior mean: the head of the run that this one goes on
-    from, or what the labels are called; None where it has neither."""
+def prior_mean(setting: Setting, task: Task, unlabelled: Ints) -> dict[str, PriorMean] | None:
+    """By reading, the head's prior mean: the head of the run that this one goes on from, or what the labels are called,
+    as the rows ``unlabelled`` of the target calibrate it; None where it has neither."""
     earlier = setting.earlier_heads.get(task.name)
-    return names_prior(setting, task) if earlier is None else {earlier.reading: earlier.weights}
+    if earlier is not None:
+        return {earlier.reading: PriorMean(earlier.weights)}
+    names = embed_names(setting.backbone, task, setting.recipe.encoder.pool)
+    rows = calibrating(unlabelled)
+    return {reading: zero_shot_prior(of, setting.vectors.of(rows, reading)) for reading, of in names.items()} or None
 
 
-def names_prior(setting: Setting, task: Task) -> dict[str, Floats] | None:
-    """By reading, the (width, outputs) directions of what the labels are called, where the head takes them for its
-    prior mean."""
-    return directions_of_names(setting.backbone, task, CHOICES[setting.recipe.encoder.pool])
+def zero_shot_prior(names: Sequence[Floats], texts: Floats) -> PriorMean:
+    """The zero-shot head of what the labels are called, as it is for raw vectors of the texts' usual length.
+
+    Args:
+        names: for each label (phrasings, width) vectors.
+        texts: (rows, width) vectors without labels; with fewer than two of them the intercepts are not known.
+    """
+    toward = directions(label_vectors(names))
+    if len(texts) < 2:
+        return PriorMean(as_logits(toward.T))
+    scores = zero_shot(toward, texts).scores
+    length = float(np.sqrt((np.asarray(texts, dtype=np.float64) ** 2).sum(axis=1).mean()))
+    return PriorMean(as_logits(scores.weights) / length, as_logits(scores.bias))
 
 
-def directions_of_names(backbone: Backbone, task: Task, readings: Sequence[str]) -> dict[str, Floats] | None:
-    """By reading, the (width, outputs) directions of what the labels are called; None where the head does not ask."""
+def directions_of_names(backbone: Backbone, task: Task, readings: Sequence[str]) -> dict[str, PriorMean] | None:
+    """By reading, the directions of what the labels are called, with no text to calibrate them on; None where the head
+    does not ask."""
     names = names_by_reading(backbone, task, readings)
-    return {reading: as_logits(directions(label_vectors(of)).T) for reading, of in names.items()} or None
+    return {reading: PriorMean(as_logits(directions(label_vectors(of)).T)) for reading, of in names.items()} or None
 
 
 def solve_closed_form(setting: Setting, name: str, rows: Ints, folds: Folds, unlabelled: Ints) -> ClosedForm:

@@ -184,7 +184,7 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 corpus.encoded[name][rows],
                 folds[name],
                 None if lexical is None else lexical.transform(list(corpus.texts[rows])),
-                prior=prior_mean(setting, corpus.tasks[name]),
+                prior=prior_mean(setting, corpus.tasks[name], turn.unlabelled),
             )
             solved[name], how = solve(weights.get(name)), setting.recipe.transfer.weigh
             if how != "equal":

@@ -23,6 +23,7 @@ from nlptl.heads._solved import (
     SEARCH_TOLERANCE,
     Folds,
     LinearWeights,
+    PriorMean,
     raw_weights,
 )
 from nlptl.heads._temperature import fit_temperature
@@ -36,11 +37,11 @@ class Body:
 
     Attributes:
         vectors: (rows, width).
-        toward: (width, outputs) directions of the prior mean; None: it is 0.
+        toward: of which the weights are the prior mean's direction; None: it is 0.
     """
 
     vectors: Floats
-    toward: Floats | None = None
+    toward: PriorMean | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +112,11 @@ def _fitted(
     return solution, problems.logits(solution)
 
 
-def _prior_mean(design: Design, toward: Floats | None, rows: Ints, scale: float) -> torch.Tensor | None:
+def _prior_mean(design: Design, toward: PriorMean | None, rows: Ints, scale: float) -> torch.Tensor | None:
     """``toward``, as long as gives the rows that teach logits of standard deviation ``scale``."""
     if toward is None or scale == 0:
         return None
-    mean = torch.zeros(design.width, toward.shape[1], dtype=torch.float64)
-    mean[: design.lead] = torch.as_tensor(toward)
+    mean = torch.zeros(design.width, toward.weights.shape[1], dtype=torch.float64)
+    mean[: design.lead] = torch.as_tensor(toward.weights)
     deviation = float(design.times(mean)[rows].std())
     return mean * (scale / deviation) if deviation > 0 else None

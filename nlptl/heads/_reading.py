@@ -15,6 +15,15 @@ CHOICES = {
 """By ``encoder.pool``, what a solved head may read; it takes the one with the lowest cross-validated loss. ``mix``
 starts as the mean of all layers and is learned."""
 
+PREFERRED = ("last+layers", "last")
+"""Of what a head may read, what it does where there are no labels to choose by, or too few."""
+
+
+def unasked(readings: Iterable[str]) -> str:
+    """The one of ``readings`` that is taken without labels."""
+    names = tuple(readings)
+    return next((name for name in PREFERRED if name in names), names[0])
+
 
 def parts(readings: Iterable[str]) -> tuple[str, ...]:
     """The encoder's readings that ``readings`` are made of, each once, sorted."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.heads._reading import unasked
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, row_losses, solve
 
@@ -30,11 +31,34 @@ START: Point = (4, 2)
 INTERCEPT_PRECISION = 1e-6
 """Of the intercept's prior: flat for practical purposes, yet finite where a fold shows one class only."""
 
+KNOWN_INTERCEPT_PRECISION = 10.0
+"""The same where the prior mean knows an intercept: a handful of labels, as many of each, would place it at random."""
+
+KNOWN_START: Point = (8, 2)
+"""Where the search begins there: 1 for vectors."""
+
+FEW, FEW_LEAST, FEW_SCALES = 100, 6, (1.0, 2.0)
+"""Below so many rows, beside a prior mean that knows an intercept: the least place in ``PRECISIONS``, and the scales,
+that are tried. A few held-out rows are separable by chance, and would ask for no prior at all."""
+
 PRIOR_SCALES = (0.0, 1.0, 2.0, 4.0)
 """Of a prior mean, where there is one: standard deviations in nats of the logits that it gives the rows that teach."""
 
 SEARCH_TOLERANCE = 1e-6
 """In nats a row, of the solves that only rank precisions; the chosen one is solved to ``solve``'s own."""
+
+
+@dataclass(frozen=True, eq=False)
+class PriorMean:
+    """Where a head's weights are before any label is seen, up to a scale that is chosen.
+
+    Attributes:
+        weights: (width, outputs), of raw vectors.
+        bias: (outputs,) where the intercepts are known too; None: anywhere.
+    """
+
+    weights: Floats
+    bias: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +117,7 @@ def solve_head(
     folds: Folds,
     words: csr_matrix | None = None,
     row_weights: Floats | None = None,
-    prior: Mapping[str, Floats] | None = None,
+    prior: Mapping[str, PriorMean] | None = None,
 ) -> Solved:
     """The head over that reading, with the words beside it, whose cross-validated loss is lowest.
 
@@ -106,15 +130,20 @@ def solve_head(
         folds: pairs of (teaching, held-out) row positions.
         words: (rows, words) sparse features.
         row_weights: (rows,) how much each row teaches, and counts where it is held out; none: 1 each.
-        prior: by reading, (width, outputs) directions of the weights' prior mean, whose scale is chosen on the folds
-            too; none, or of a reading that is not in it: the mean is 0.
+        prior: by reading, the prior mean, whose scale is chosen on the folds too; none, or of a reading that is not in
+            it: the mean is 0. Where it knows an intercept and rows are fewer than ``FEW``, folds choose among a few
+            strong priors on the reading that is taken without labels.
     """
     weights = np.ones(len(encoded)) if row_weights is None else row_weights
     toward = {name: None if prior is None else prior.get(name) for name in readings}
+    leaning = len(encoded) < FEW and any(mean is not None and mean.bias is not None for mean in toward.values())
+    if leaning:
+        toward = {(name := unasked(toward)): toward[name]}
+    scales = FEW_SCALES if leaning else PRIOR_SCALES
     searches = [
-        _Search(task, name, vectors, encoded, folds, words, weights, scale, toward[name])
-        for name, vectors in readings.items()
-        for scale in ((0.0,) if toward[name] is None else PRIOR_SCALES)
+        _Search(task, name, readings[name], encoded, folds, words, weights, scale, mean)
+        for name, mean in toward.items()
+        for scale in ((0.0,) if mean is None else scales)
     ]
     best = min(searches, key=_Search.first_round)
     best.descend()
@@ -132,7 +161,7 @@ class _Search:
 
     def __init__(
         self, task: Task, name: str, vectors: Floats, encoded: npt.NDArray[Any], folds: Folds,
-        words: csr_matrix | None, row_weights: Floats, prior_scale: float, toward: Floats | None,
+        words: csr_matrix | None, row_weights: Floats, prior_scale: float, toward: PriorMean | None,
     ) -> None:  # fmt: skip
         self.task, self.name, self.words = task, name, words
         self.scaling = Scaling.of(vectors)
@@ -144,17 +173,22 @@ class _Search:
             self.teaches[place, teach] = self.row_weights[teach]
             self.held_out[place, held] = self.row_weights[held]
         self.prior_scale = prior_scale
+        known = toward is not None and toward.bias is not None and prior_scale > 0
+        self.start, self.intercept = (KNOWN_START, KNOWN_INTERCEPT_PRECISION) if known else (START, INTERCEPT_PRECISION)
+        self.least = FEW_LEAST if known and len(vectors) < FEW else 0
         self.prior = self._prior(toward)
         self.losses: dict[Point, float] = {}
         self.solutions: dict[Point, torch.Tensor] = {}
 
-    def _prior(self, toward: Floats | None) -> torch.Tensor | None:
+    def _prior(self, toward: PriorMean | None) -> torch.Tensor | None:
         """(width, outputs) prior mean: ``toward``, as long as gives the rows that teach logits of ``prior_scale``."""
         if toward is None or self.prior_scale == 0:
             return None
-        mean = torch.zeros(self.design.width, toward.shape[1], dtype=torch.float64)
-        mean[: self.design.lead] = torch.as_tensor(toward)
+        mean = torch.zeros(self.design.width, toward.weights.shape[1], dtype=torch.float64)
+        mean[: self.design.lead] = torch.as_tensor(toward.weights)
         deviation = float(self.design.times(mean).std())
+        if toward.bias is not None:  # of raw vectors; the design's are (x − centre) / scale
+            mean[-1] = torch.as_tensor((toward.bias + self.scaling.centre @ toward.weights) / self.scaling.scale)
         return mean * (self.prior_scale / deviation) if deviation > 0 else None
 
     def at(self, point: Point) -> float:
@@ -164,7 +198,7 @@ class _Search:
 
     def first_round(self) -> float:
         """Try where the search begins and the points beside it; the lowest loss found."""
-        self._try([START], start=None)
+        self._try([self.start], start=None)
         self._look_around()
         return self.losses[self._best()]
 
@@ -175,7 +209,8 @@ class _Search:
 
     def _look_around(self) -> bool:
         """Try the untried points beside the best one, from its solution; whether there were any."""
-        new = [point for point in _beside(self._best(), words=self.words is not None) if point not in self.losses]
+        beside = _beside(self._best(), words=self.words is not None)
+        new = [point for point in beside if point not in self.losses and point[0] >= self.least]
         if new:
             self._try(new, start=self.solutions[self._best()].repeat(len(new), 1, 1))
         return bool(new)
@@ -215,7 +250,7 @@ class _Search:
         for place, (vectors, words) in enumerate(points):
             precision[place, : self.design.lead] = PRECISIONS[vectors]
             precision[place, self.design.lead :] = PRECISIONS[words]
-        precision[:, -1] = INTERCEPT_PRECISION
+        precision[:, -1] = self.intercept
         return Problems(
             self.design,
             self.targets,

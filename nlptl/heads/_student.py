@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nlptl.contracts import Floats, Ints
-from nlptl.heads._names import ANSWERED_SPREAD, Array, NameScores, unit
+from nlptl.heads._names import ANSWERED_SPREAD, Array, NameScores, refined, uncalibrated, unit
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, solve
 from nlptl.heads._solved import INTERCEPT_PRECISION, SEARCH_TOLERANCE
@@ -39,6 +39,20 @@ class Voted:
     scores: NameScores
     weight: float
     agreement: float
+
+
+def zero_shot(names: Array, texts: Floats, *, rounds: int = 1, self_training: int = 3) -> Voted:
+    """What labels are called, calibrated and refined on texts, with a student's vote; the names alone without texts.
+
+    Args:
+        names: (labels, width) directions.
+        texts: (rows, width) raw vectors, without labels.
+        rounds: of ``refined``; ``self_training``: of ``self_trained``, 0 for no student.
+    """
+    if len(texts) < 2:
+        return Voted(uncalibrated(names), 0.0, 0.0)
+    scores = refined(names, texts, rounds=rounds)
+    return self_trained(texts, scores, rounds=self_training) if self_training else Voted(scores, 0.0, 0.0)
 
 
 def surest(scores: Floats) -> tuple[Ints, Ints]:

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from nlptl.heads._evidence import ClosedForm, Evidence
 
-PREFERRED = ("last+layers", "last")
-"""Of what ``encoder.pool`` allows, what is read: there are no labels to choose by."""
-
 
 class LabelNames(Called):
     """No labels needed: cosines to the labels' names or descriptions, calibrated on unlabelled texts."""
@@ -41,20 +38,18 @@ class LabelNames(Called):
         import numpy as np
 
         from nlptl.heads._evidence import ClosedForm, as_logits
-        from nlptl.heads._names import directions, label_vectors, refined, uncalibrated
+        from nlptl.heads._names import directions, label_vectors
         from nlptl.heads._nets import filled_cosine_net
-        from nlptl.heads._student import self_trained
+        from nlptl.heads._reading import unasked
+        from nlptl.heads._student import zero_shot
 
-        reading = next((name for name in PREFERRED if name in evidence.names), next(iter(evidence.names)))
+        reading = unasked(evidence.names)
         toward = directions(label_vectors(evidence.names[reading]))
         texts = evidence.unlabelled.get(reading, np.empty((0, toward.shape[1])))
         chosen: dict[str, float] = {"calibrated on": len(texts)}
-        scores = refined(toward, texts, rounds=self.rounds) if len(texts) > 1 else uncalibrated(toward)
+        voted = zero_shot(toward, texts, rounds=self.rounds, self_training=self.self_training)
         if self.self_training and len(texts) > 1:
-            voted = self_trained(texts, scores, rounds=self.self_training)
-            scores, chosen = (
-                voted.scores,
-                chosen | {"student's weight": voted.weight, "students agree": voted.agreement},
-            )
+            chosen |= {"student's weight": voted.weight, "students agree": voted.agreement}
+        scores = voted.scores
         net = filled_cosine_net(as_logits(scores.weights), as_logits(scores.bias), np.zeros(toward.shape[1]))
         return ClosedForm(reading, net, chosen)

@@ -31,7 +31,8 @@ class Linear(Head):
         None, description="Honest probabilities and decisions, domain by domain; none: as they come."
     )
     prior: Literal["label_names"] | None = Field(
-        None, description="label_names: before any label is seen, weights point at what the labels are called."
+        None,
+        description="label_names: what labels are called answers first, calibrated on texts; labels move it.",
     )
     names: Phrasings = None
 
@@ -39,6 +40,11 @@ class Linear(Head):
     def closed_form(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def reads_unlabelled(self) -> bool:
+        """To calibrate what the labels are called, where that is the prior."""
+        return self.prior is not None
 
     def phrasings(self, labels: Sequence[str]) -> Sequence[Sequence[str]]:
         """What each label is called, where that is the prior."""

@@ -10,7 +10,7 @@ from nlptl.contracts import Task
 from nlptl.heads import Linear
 from nlptl.heads._crossfit import Body, choose_crossfit, solve_chosen
 from nlptl.heads._solve import row_losses
-from nlptl.heads._solved import PRECISIONS, solve_head
+from nlptl.heads._solved import PRECISIONS, PriorMean, solve_head
 
 TASK = Task("t", Linear(), ("a", "b"))
 ROWS = 40
@@ -69,7 +69,7 @@ def test_a_prior_that_is_right_is_used() -> None:
     toward = np.zeros((6, 1))
     toward[0] = 1.0
     few = [(np.array([0, 1, 20, 21]), np.arange(22, 40)), (np.array([22, 23]), np.arange(20))]
-    with_names = choose_crossfit(TASK, [Body(vectors, toward)] * 2, classes, few)
+    with_names = choose_crossfit(TASK, [Body(vectors, PriorMean(toward))] * 2, classes, few)
     without = choose_crossfit(TASK, [Body(vectors)] * 2, classes, few)
     assert with_names.prior_scale > 0
     assert with_names.losses.mean() < without.losses.mean()

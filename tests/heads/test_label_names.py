@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import nlptl
 from nlptl.errors import RecipeError
+from nlptl.fitting.heads import zero_shot_prior
 from nlptl.heads import LabelNames
+from nlptl.heads._names import directions, label_vectors, unit
+from nlptl.heads._student import zero_shot
 
 TEXTS = ["free cash prize", "win a prize now", "click to win cash", "the gas contract", "report on the meeting",
          "the meeting is on", "cash prize for you", "find the report", "a good movie", "free prize click"]  # fmt: skip
@@ -105,3 +109,15 @@ def test_it_says_where_there_is_nothing_to_calibrate_on(
     with caplog.at_level("WARNING", logger="nlptl"):
         nlptl.fit(recipe(tiny_encoder, table, transfer={"hold_out": 1}), out=tmp_path / "run")
     assert "no unlabelled text to calibrate" in caplog.text
+
+
+def test_the_prior_that_names_make_answers_as_the_zero_shot_head_does() -> None:
+    """On texts of one length, whose unit vectors it reads through; and it knows its intercept where texts are there."""
+    rng = np.random.default_rng(3)
+    names = [rng.normal(size=(2, 6)) for _ in range(3)]
+    texts = 2.5 * unit(rng.normal(size=(300, 6)))
+    mean = zero_shot_prior(names, texts)
+    scores = zero_shot(directions(label_vectors(names)), texts).scores
+    assert mean.bias is not None
+    np.testing.assert_allclose(texts @ mean.weights + mean.bias, scores(texts))
+    assert zero_shot_prior(names, texts[:1]).bias is None

@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from nlptl.contracts import Head, Task
-from nlptl.heads._solved import PRECISIONS, START, fold_loss, solve_head
+from nlptl.heads._solved import PRECISIONS, START, PriorMean, fold_loss, solve_head
 
 BINARY = Task("spam", Head(kind="linear"), ("ham", "spam"))
 
@@ -137,7 +137,7 @@ def test_few_labels_and_a_prior_that_points_right_beat_few_labels() -> None:
     few = np.arange(12)
     heads = [
         solve_head(BINARY, {"last": vectors[few]}, labels[few], folds_of(12), prior=prior)
-        for prior in (None, {"last": toward})
+        for prior in (None, {"last": PriorMean(toward)})
     ]
     without, told = [((head.logits(vectors[12:])[:, 0] > 0) == labels[12:]).mean() for head in heads]
     assert told > without + 0.05
@@ -147,9 +147,23 @@ def test_few_labels_and_a_prior_that_points_right_beat_few_labels() -> None:
 def test_a_prior_that_points_wrong_is_dropped() -> None:
     vectors, labels, toward = made_prior(120)
     plain = solve_head(BINARY, {"last": vectors}, labels, folds_of(120))
-    misled = solve_head(BINARY, {"last": vectors}, labels, folds_of(120), prior={"last": -toward})
+    misled = solve_head(BINARY, {"last": vectors}, labels, folds_of(120), prior={"last": PriorMean(-toward)})
     assert misled.prior_scale == 0
     np.testing.assert_allclose(misled.weights, plain.weights)
+
+
+def test_a_prior_that_knows_its_intercept_is_not_moved_by_a_few_labels_a_class() -> None:
+    """A threshold at 1.5, off the middle: as many labels of each class would set it between the classes' few rows."""
+    vectors, _, toward = made_prior(812)
+    labels = (vectors[:, 0] > 1.5).astype(np.int64)
+    few = np.concatenate([np.flatnonzero(labels == label)[:4] for label in (0, 1)])
+    folds = [(np.delete(np.arange(8), [k, k + 4]), np.array([k, k + 4])) for k in range(4)]
+    anywhere, known = [
+        solve_head(BINARY, {"last": vectors[few]}, labels[few], folds, prior={"last": prior})
+        for prior in (PriorMean(toward), PriorMean(toward, np.array([-1.5])))
+    ]
+    right = [((head.logits(vectors)[:, 0] > 0) == labels).mean() for head in (anywhere, known)]
+    assert right[1] > right[0] + 0.02, right
 
 
 def test_the_loss_at_one_precision_is_that_of_the_search(noisy: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
