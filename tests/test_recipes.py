@@ -13,6 +13,10 @@ QUESTIONS = {
     "NUM:date": "when did the war end",
     "NUM:count": "how many people are there",
     "HUM:ind": "who wrote the book",
+    "ABBR:exp": "what do the letters stand for",
+    "DESC:def": "what is a contract",
+    "ENTY:animal": "what animal is it",
+    "LOC:city": "where is the city",
 }
 
 
