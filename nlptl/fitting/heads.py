@@ -28,6 +28,9 @@ log = logging.getLogger("nlptl")
 CALIBRATING = 2000
 """At most so many unlabelled texts, evenly spaced, are read by heads that calibrate on them."""
 
+FEWEST_TEXTS = 50
+"""Fewer say too little of a prior's intercepts."""
+
 
 def calibrating(unlabelled: Ints) -> Ints:
     """Those of a turn's unlabelled rows that heads read."""
@@ -79,10 +82,10 @@ def zero_shot_prior(names: Sequence[Floats], texts: Floats) -> PriorMean:
 
     Args:
         names: for each label (phrasings, width) vectors.
-        texts: (rows, width) vectors without labels; with fewer than two of them the intercepts are not known.
+        texts: (rows, width) vectors without labels; below ``FEWEST_TEXTS`` the names' directions are left as they are.
     """
     toward = directions(label_vectors(names))
-    if len(texts) < 2:
+    if len(texts) < FEWEST_TEXTS:
         return PriorMean(as_logits(toward.T))
     scores = zero_shot(toward, texts).scores
     length = float(np.sqrt((np.asarray(texts, dtype=np.float64) ** 2).sum(axis=1).mean()))

@@ -120,4 +120,4 @@ def test_the_prior_that_names_make_answers_as_the_zero_shot_head_does() -> None:
     scores = zero_shot(directions(label_vectors(names)), texts).scores
     assert mean.bias is not None
     np.testing.assert_allclose(texts @ mean.weights + mean.bias, scores(texts))
-    assert zero_shot_prior(names, texts[:1]).bias is None
+    assert zero_shot_prior(names, texts[:20]).bias is None  # too few to calibrate on
