@@ -145,9 +145,14 @@ def solve_head(
         for name, mean in toward.items()
         for scale in ((0.0,) if mean is None else scales)
     ]
-    best = min(searches, key=_Search.first_round)
-    best.descend()
-    return best.solved()
+    # Without a prior mean the best precision may lie further from where the search begins: asked there, not on the way.
+    firsts = {search: search.first_round() for search in searches}
+    finals = [
+        min(of_kind, key=firsts.__getitem__).descended()
+        for of_kind in ([s for s in searches if s.prior is None], [s for s in searches if s.prior is not None])
+        if of_kind
+    ]
+    return min(finals, key=_Search.loss).solved()
 
 
 def fold_loss(task: Task, vectors: Floats, encoded: npt.NDArray[Any], folds: Folds, precision: float) -> float:
@@ -202,10 +207,15 @@ class _Search:
         self._look_around()
         return self.losses[self._best()]
 
-    def descend(self) -> None:
-        """Go to the best point and look around, until nothing beside it is better."""
+    def descended(self) -> _Search:
+        """Itself, having gone to the best point and looked around until nothing beside it is better."""
         while self._look_around():
             pass
+        return self
+
+    def loss(self) -> float:
+        """The lowest loss found."""
+        return self.losses[self._best()]
 
     def _look_around(self) -> bool:
         """Try the untried points beside the best one, from its solution; whether there were any."""

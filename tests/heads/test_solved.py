@@ -171,3 +171,14 @@ def test_the_loss_at_one_precision_is_that_of_the_search(noisy: tuple[dict[str, 
     head = solve_head(BINARY, {"good": vectors}, labels, folds_of(150))
     assert fold_loss(BINARY, vectors, labels, folds_of(150), head.precision[0]) == pytest.approx(head.loss, rel=1e-4)
     assert fold_loss(BINARY, vectors, labels, folds_of(150), PRECISIONS[-1]) > head.loss
+
+
+def test_a_prior_that_misleads_a_little_is_dropped_though_the_best_precision_is_far_off() -> None:
+    """With labels that say little, no prior mean is best at a strong precision, away from where the search begins."""
+    rng = np.random.default_rng(1)
+    vectors, labels = rng.normal(size=(80, 40)), np.arange(80) % 2
+    wrong = PriorMean(rng.normal(size=(40, 1)))
+    plain, told = (
+        solve_head(BINARY, {"last": vectors}, labels, folds_of(80), prior=p) for p in (None, {"last": wrong})
+    )
+    assert plain.precision[0] > 1 and told.loss == pytest.approx(plain.loss)
