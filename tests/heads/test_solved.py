@@ -173,12 +173,13 @@ def test_the_loss_at_one_precision_is_that_of_the_search(noisy: tuple[dict[str, 
     assert fold_loss(BINARY, vectors, labels, folds_of(150), PRECISIONS[-1]) > head.loss
 
 
-def test_a_prior_that_misleads_a_little_is_dropped_though_the_best_precision_is_far_off() -> None:
-    """With labels that say little, no prior mean is best at a strong precision, away from where the search begins."""
-    rng = np.random.default_rng(1)
-    vectors, labels = rng.normal(size=(80, 40)), np.arange(80) % 2
-    wrong = PriorMean(rng.normal(size=(40, 1)))
-    plain, told = (
-        solve_head(BINARY, {"last": vectors}, labels, folds_of(80), prior=p) for p in (None, {"last": wrong})
-    )
-    assert plain.precision[0] > 1 and told.loss == pytest.approx(plain.loss)
+def test_a_prior_that_is_ahead_only_where_the_search_begins_is_dropped() -> None:
+    """Labels that say little ask for a strong precision. Near where the search begins this prior is ahead (.783 nats
+    against .790), and at each one's own best precision it is behind (.565 against .552)."""
+    rng = np.random.default_rng(41)
+    labels, signal = np.arange(80) % 2, rng.normal(size=(40, 1))
+    vectors = rng.normal(size=(80, 40)) + 0.15 * (2 * labels[:, None] - 1) * np.sign(signal.T)
+    mean = PriorMean(0.35 * np.sign(signal) + rng.normal(size=(40, 1)))
+    plain, told = (solve_head(BINARY, {"last": vectors}, labels, folds_of(80), prior=p) for p in (None, {"last": mean}))
+    assert told.prior_scale == 0
+    np.testing.assert_allclose(told.weights, plain.weights)
