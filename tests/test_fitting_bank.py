@@ -141,6 +141,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_users(
     ("section", "settings", "said"),
     [
         ("tune", {"dora": True}, "tune.dora.*stacks plain LoRA"),
+        ("tune", {"layers": "auto"}, "tune.layers.*not chosen for adapters of single domains"),
         ("transfer", {"target_labels": 0}, "transfer.target_labels.*learns each target's adapter"),
         ("train", {"validation": 0.1}, "train.validation.*each domain trains by itself"),
         ("heads", {"spam": {"kind": "mlp", "column": "label"}}, "heads.spam.kind.*'mlp' cannot be stacked"),

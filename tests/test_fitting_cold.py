@@ -121,3 +121,13 @@ def test_no_curve_is_asked_for_by_default(tiny_encoder: Path, table: Path) -> No
     made = recipe(tiny_encoder, table, evaluate={"cold_start": None})
     assert list(draws(made, None, [])) == []  # type: ignore[arg-type]
     assert made.evaluate.cold_start is None and callable(curves)
+
+
+def test_a_head_that_was_taken_is_no_name(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    """A run that goes on from an earlier one's head, whose labels are called nothing, has no curve of names."""
+    plain = {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "prior": None, "names": None}}
+    nlptl.fit(recipe(tiny_encoder, table, heads=plain, evaluate={"cold_start": None}), out=tmp_path / "first")
+    taken = {"model": str(tmp_path / "first"), "take": ["body", "heads"]}
+    run = nlptl.fit(recipe(tiny_encoder, table, heads=plain, encoder=taken), out=tmp_path / "run")
+    systems = [set(point["systems"]) for point in run.results["curves"]["spam"]["ann"]["points"]]
+    assert systems[0] == {"sources"} and not any({"label_names", "names+labels"} & found for found in systems)

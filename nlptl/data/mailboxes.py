@@ -33,9 +33,9 @@ class Mailboxes(Source):
     private, service, a grey topic or a kind of spam), ``copy`` (``exact`` or ``near`` for spam that others got too).
 
     Each shift is 0 for none, and does not touch the others. Covariate: what a person's ham speaks of, and, unless it is
-    0, that some spam speaks of it too. Label: shares of
-    spam from 0.4 − 0.3 s to 0.4 + 0.3 s, in even steps (``spam_share``). Concept: s / 2 of the people want each grey
-    topic (newsletter, recruiting, offers) and call it ham; the others call it spam (``wanted``).
+    0, that some spam speaks of it too. Label: shares of spam from 0.4 − 0.3 s to 0.4 + 0.3 s, in even steps
+    (``spam_share``). Concept: s / 2 of the people want each grey topic (newsletter, recruiting, offers) and call it
+    ham; the others call it spam (``wanted``).
     """
 
     kind: Literal["mailboxes"] = "mailboxes"

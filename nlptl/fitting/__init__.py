@@ -106,8 +106,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
 
     outcomes: dict[tuple[int, str], Outcome] = {}
     choosing = recipe.transfer.choose == "auto"
+    first = without_training(setting) if choosing else setting
     for seed, turn, groups in planned:
-        first = without_training(setting) if choosing else setting
         outcomes[seed, turn.name] = run_turn(first, turn, groups, seed=seed)
     gate: list[dict[str, Any]] = []
     if choosing:

@@ -15,7 +15,7 @@ from nlptl.encoder.store import encode
 from nlptl.evaluate._scores import correct
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.fitting.contrast import Lesson, learn
-from nlptl.fitting.heads import calibrating, embed_names, plain_cosines, prior_mean
+from nlptl.fitting.heads import calibrating, embed_names, names_prior, plain_cosines
 from nlptl.fitting.setting import Setting
 from nlptl.heads._crossfit import Body
 from nlptl.heads._domains import GroupedRows, choose_spread, deviate
@@ -61,7 +61,7 @@ class Cold:
         unlabelled = calibrating(turn.unlabelled[corpus.domains[turn.unlabelled] == target])
         contrasts = isinstance(setting.recipe.tune, Contrastive)
         cold = cls(
-            setting, task, scored, unlabelled, None, None, prior_mean(setting, task, unlabelled),
+            setting, task, scored, unlabelled, None, None, names_prior(setting, task, unlabelled),
             load_backbone(setting.recipe.encoder, device=setting.accelerator.device) if contrasts else None,
         )  # fmt: skip
         if len(np.unique(corpus.encoded[name][taught])) < 2:

@@ -51,12 +51,13 @@ class Climbed:
 @dataclass(frozen=True, eq=False)
 class Lane:
     """One training that rehearses a rung, for the domains that are held out together: rows of the corpus that teach,
-    the domains' own that they show, those to answer, and the solved head of all that teach them."""
+    the domains' own that they show, those to answer, and the solved head of all that teach them, where a domain is held
+    out by itself: its adapter starts from there."""
 
     teach: Ints
     shown: Ints
     scored: Ints
-    start: LinearWeights
+    start: LinearWeights | None
 
 
 Trains: TypeAlias = Callable[[Mapping[str, Lane]], Mapping[str, Floats]]
@@ -110,14 +111,14 @@ def climb_turn(
     situations = [*rehearsals, *(each for target in turn.targets for each in own[target]), *real.values()]
     heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
 
-    rehearsed = {} if trained is None else cast.rehearsed(like, rehearsals, together, trained.trains)
+    rehearsed = {} if trained is None else cast.rehearsed(like, rehearsals, together, trained)
     climbed = {}
     for target, situation in real.items():
         rungs = heads[id(situation)]
         held = [*rehearsals, *own[target]]
         evidence = {name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs}
         if trained is not None and rehearsed:
-            first = [right(cast.table, heads[id(each)][RUNGS[0]], each) for each in held]
+            first = np.split(evidence[RUNGS[0]], np.cumsum([len(each.scored) for each in held])[:-1])
             columns = [rehearsed.get(id(each), below) for each, below in zip(held, first, strict=True)]
             evidence[trained.name] = np.concatenate(columns)
         climbed[target] = Climbed(
@@ -220,7 +221,7 @@ class _Cast:
                     yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
 
     def rehearsed(
-        self, like: Solved, rehearsals: Sequence[Situation], together: Sequence[tuple[str, ...]], trains: Trains
+        self, like: Solved, rehearsals: Sequence[Situation], together: Sequence[tuple[str, ...]], trained: Trained
     ) -> dict[int, npt.NDArray[np.bool_]]:
         """By id of a rehearsal: (scored rows,) bool, which a trained rung answers rightly; empty where some group has
         nothing to be taught by.
@@ -236,10 +237,12 @@ class _Cast:
         teach = {name: reduce(np.intersect1d, [each.teach for each in of]) for name, of in parts.items()}
         scored = {name: np.concatenate([each.scored for each in of]) for name, of in parts.items()}
         shown = {name: self._shown_by_all(of) for name, of in parts.items()}
-        starts = solve_each(self.table, like, [np.r_[teach[name], shown[name]] for name in parts])
-        found = trains({
-            name: Lane(self.rows[teach[name]], self.rows[shown[name]], self.rows[scored[name]], start)
-            for name, start in zip(parts, starts, strict=True)
+        alone = list(parts) if trained.lanes is None else []
+        starts = solve_each(self.table, like, [np.r_[teach[name], shown[name]] for name in alone]) if alone else []
+        start = dict(zip(alone, starts, strict=True))
+        found = trained.trains({
+            name: Lane(self.rows[teach[name]], self.rows[shown[name]], self.rows[scored[name]], start.get(name))
+            for name in parts
         })  # fmt: skip
         if found.keys() != parts.keys():
             return {}

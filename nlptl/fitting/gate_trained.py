@@ -92,14 +92,14 @@ def rehearse_apart(setting: Setting, turn: Turn, task: str, seed: int, lanes: Ma
     side, each by the labels that its domain shows from the solved head of its own lane."""
     tune, accelerator = setting.recipe.tune, setting.accelerator
     assert isinstance(tune, Lora)
-    rows_of = {name: lane.shown for name, lane in lanes.items() if len(lane.shown)}
-    if not rows_of:
+    starts = {name: {task: lane.start} for name, lane in lanes.items() if len(lane.shown) and lane.start is not None}
+    if not starts:
         return {}
+    rows_of = {name: lanes[name].shown for name in starts}
     backbone = Backbone.load(setting.recipe.encoder, device=accelerator.device).freeze(setting.precision)
     if not setting.recipe.train.dropout:
         backbone.switch_off_dropout()
-    starts = {name: {task: lanes[name].start} for name in rows_of}
-    network = Network(backbone, {task: TaskHead.solved(setting.corpus.tasks[task], lanes[next(iter(rows_of))].start)})
+    network = Network(backbone, {task: TaskHead.solved(setting.corpus.tasks[task], next(iter(starts.values()))[task])})
     told = {"seed": seed, "turn": f"{turn.name} rehearsed"}
     shelf = train_bank(
         Lanes(

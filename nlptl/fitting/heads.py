@@ -72,6 +72,12 @@ def prior_mean(setting: Setting, task: Task, unlabelled: Ints) -> dict[str, Prio
     earlier = setting.earlier_heads.get(task.name)
     if earlier is not None:
         return {earlier.reading: PriorMean(earlier.weights)}
+    return names_prior(setting, task, unlabelled)
+
+
+def names_prior(setting: Setting, task: Task, unlabelled: Ints) -> dict[str, PriorMean] | None:
+    """By reading, the prior mean of what the labels are called, as the rows ``unlabelled`` calibrate it; None where the
+    head does not ask."""
     names = embed_names(setting.backbone, task, setting.recipe.encoder.pool)
     rows = calibrating(unlabelled)
     return {reading: zero_shot_prior(of, setting.vectors.of(rows, reading)) for reading, of in names.items()} or None

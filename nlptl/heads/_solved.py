@@ -37,9 +37,15 @@ KNOWN_INTERCEPT_PRECISION = 10.0
 KNOWN_START: Point = (8, 2)
 """Where the search begins there: 1 for vectors."""
 
-FEW, FEW_LEAST, FEW_SCALES = 100, 6, (1.0, 2.0)
-"""Below so many rows, beside a prior mean that knows an intercept: the least place in ``PRECISIONS``, and the scales,
-that are tried. A few held-out rows are separable by chance, and would ask for no prior at all."""
+FEW = 100
+"""Below so many rows, beside a prior mean that knows an intercept, only strong priors are tried: a few held-out rows
+are separable by chance, and would ask for no prior at all."""
+
+FEW_LEAST = 6
+"""The least place in ``PRECISIONS`` that is tried there: 0.1."""
+
+FEW_SCALES = (1.0, 2.0)
+"""Of ``PRIOR_SCALES``, those that are tried there."""
 
 PRIOR_SCALES = (0.0, 1.0, 2.0, 4.0)
 """Of a prior mean, where there is one: standard deviations in nats of the logits that it gives the rows that teach."""
@@ -138,14 +144,15 @@ def solve_head(
     toward = {name: None if prior is None else prior.get(name) for name in readings}
     leaning = len(encoded) < FEW and any(mean is not None and mean.bias is not None for mean in toward.values())
     if leaning:
-        toward = {(name := unasked(toward)): toward[name]}
+        reading = unasked(toward)
+        toward = {reading: toward[reading]}
     scales = FEW_SCALES if leaning else PRIOR_SCALES
     searches = [
         _Search(task, name, readings[name], encoded, folds, words, weights, scale, mean)
         for name, mean in toward.items()
         for scale in ((0.0,) if mean is None else scales)
     ]
-    # Without a prior mean the best precision may lie further from where the search begins: asked there, not on the way.
+    # Without a prior mean the best precision may be further from where searches begin: it is asked there, not before.
     firsts = {search: search.first_round() for search in searches}
     finals = [
         min(of_kind, key=firsts.__getitem__).descended()
@@ -178,10 +185,10 @@ class _Search:
             self.teaches[place, teach] = self.row_weights[teach]
             self.held_out[place, held] = self.row_weights[held]
         self.prior_scale = prior_scale
-        known = toward is not None and toward.bias is not None and prior_scale > 0
+        self.prior = self._prior(toward)
+        known = self.prior is not None and toward is not None and toward.bias is not None
         self.start, self.intercept = (KNOWN_START, KNOWN_INTERCEPT_PRECISION) if known else (START, INTERCEPT_PRECISION)
         self.least = FEW_LEAST if known and len(vectors) < FEW else 0
-        self.prior = self._prior(toward)
         self.losses: dict[Point, float] = {}
         self.solutions: dict[Point, torch.Tensor] = {}
 

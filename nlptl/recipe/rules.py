@@ -103,6 +103,8 @@ def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, tr
             "0 hides the labels of every target, and tune.per: domain learns each target's adapter from them; set all, "
             "or a number a class.",
         )
+    if tune.asks_layers:
+        yield ("tune", "layers"), "auto is not chosen for adapters of single domains; set all, or a number."
     for task, head in heads.items():
         if head.kind != "linear":
             yield ("heads", task, "kind"), f"{head.kind!r} cannot be stacked for tune.per: domain; set it to linear."
