@@ -1,13 +1,15 @@
 """Training, encoding, prediction, and many users, on a CUDA card, at encoder sizes small, base and large.
 
-Compared, through encoders of random weights and texts of made words, of 16 to 120 tokens: one epoch of LoRA (ours;
-`Trainer` with PEFT at its defaults, and in batches of 64 by length in bf16); texts to vectors (ours; transformers'
-model in bf16 in batches of 64, sorted by length); texts to answers (ours; `pipeline("text-classification")`, bf16,
-batches of 64); texts of 64 users through their own adapters (ours; PEFT's `adapter_names`); adapters of so many users
-trained side by side (ours) and one after another (our own loop over one PEFT adapter); a thousand users' heads (ours,
-on the processor: no card takes part, and scikit-learn beside it is `users_heads.py`).
+Compared, through encoders of random weights and texts of made words, of 16 to 120 tokens: one epoch of LoRA (ours, in
+batches of 16,384 tokens; `Trainer` with PEFT at its defaults, and by length in bf16, in batches of 256, which hold as
+many tokens); texts to vectors (ours; transformers' model in bf16 and sentence-transformers' `encode` of the same, in
+batches of 256 sorted by length); texts to answers (ours; `pipeline("text-classification")`, bf16, batches of 64 and of
+256); texts of 64 users through their own adapters (ours; PEFT's `adapter_names`); adapters of so many users trained
+side by side (ours) and one after another (our own loop over one PEFT adapter); a thousand users' heads (ours, on the
+processor: no card takes part, and scikit-learn beside it is `users_heads.py`).
 Fair, because: one process, one card, the same weights, texts, rank, scale and matrices; clocks stop when the card has
-finished (`torch.cuda.synchronize`). The card's matrix rate is measured here, bf16, 8192³, by CUDA events; the share of
+finished (`torch.cuda.synchronize`). `Trainer`'s defaults take steps of 8 rows, so that they take more of them in an
+epoch: what is compared is the epoch. The card's matrix rate is measured here, bf16, 8192³, by CUDA events; the share of
 it counts 2 operations a weight of the encoder's matrices and token forwards, and 4 with backwards (frozen weights have
 no gradients), and leaves out attention, padding and adapters, so that it is on the low side.
 
@@ -40,9 +42,11 @@ from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import encode
 from nlptl.recipe import Encoder
 
-SIZES = {"small": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
+SIZES = {"small": (384, 6, 12), "large": (1024, 24, 16), "base": (768, 12, 12)}
 """Width, layers, attention heads."""
 TINY = {"tiny": (32, 2, 2)}
+TEXTS, EACH = 2048, 16
+"""Texts in all, and texts of each user whose adapter is trained."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +111,21 @@ def training(bench: Bench, texts: list[str]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             trainer(model, tokenizer, rows, folder, num_train_epochs=1, **settings).train()
 
-    best = {"train_sampling_strategy": "group_by_length", "bf16": True, "per_device_train_batch_size": 64}
+    best = {
+        "train_sampling_strategy": "group_by_length", "bf16": bench.device == "cuda",
+        "per_device_train_batch_size": 256,
+    }  # fmt: skip
     return bench.timed({
         "ours": loops.ours(texts, labels, encoder=Encoder(model=str(bench.folder)), batch_tokens=16384),
         "Trainer, defaults": theirs,
-        "Trainer, by length, bf16, batches of 64": partial(theirs, **best),
+        "Trainer, by length, bf16, batches of 256": partial(theirs, **best),
     })  # fmt: skip
 
 
 def encoding(bench: Bench, texts: list[str]) -> dict[str, Any]:
     """Texts in memory to vectors in memory."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
     from transformers import AutoModel, AutoTokenizer
 
     backbone = _backbone(bench)
@@ -127,15 +136,22 @@ def encoding(bench: Bench, texts: list[str]) -> dict[str, Any]:
     def theirs() -> list[torch.Tensor]:
         found = []
         ordered = sorted(texts, key=len)
-        for start in range(0, len(ordered), 64):
-            batch = tokenizer(ordered[start : start + 64], padding=True, truncation=True, return_tensors="pt")
+        for start in range(0, len(ordered), 256):
+            batch = tokenizer(ordered[start : start + 256], padding=True, truncation=True, return_tensors="pt")
             batch = batch.to(bench.device)
             mask = batch["attention_mask"][:, :, None]
             found.append(((body(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)).float().cpu())
         return found
 
-    ours = partial(encode, backbone, texts, readings=("last",), store=None)
-    return bench.timed({"ours": ours, "transformers, batches of 64": theirs})
+    sentences = SentenceTransformer(
+        modules=[Transformer(str(bench.folder), model_kwargs={"dtype": bench.dtype}), Pooling(backbone.width)],
+        device=bench.device,
+    )  # fmt: skip
+    return bench.timed({
+        "ours": partial(encode, backbone, texts, readings=("last",), store=None),
+        "transformers, batches of 256": theirs,
+        "sentence-transformers, batches of 256": partial(sentences.encode, texts, batch_size=256),
+    })  # fmt: skip
 
 
 def prediction(bench: Bench, texts: list[str]) -> dict[str, Any]:
@@ -153,12 +169,13 @@ def prediction(bench: Bench, texts: list[str]) -> dict[str, Any]:
     model = nlptl.Model(Network(backbone, {"spam": head}))
     classifier = AutoModelForSequenceClassification.from_pretrained(bench.folder, dtype=bench.dtype, num_labels=2)
     pipe = pipeline(
-        "text-classification", model=classifier, tokenizer=AutoTokenizer.from_pretrained(bench.folder), batch_size=64,
+        "text-classification", model=classifier, tokenizer=AutoTokenizer.from_pretrained(bench.folder),
         device=bench.device,
     )  # fmt: skip
     return bench.timed({
         "ours": lambda: model.predict(texts),
-        "pipeline, batches of 64": lambda: pipe(texts, truncation=True, max_length=128),
+        "pipeline, batches of 64": lambda: pipe(texts, batch_size=64, truncation=True, max_length=128),
+        "pipeline, batches of 256": lambda: pipe(texts, batch_size=256, truncation=True, max_length=128),
     })  # fmt: skip
 
 
@@ -215,8 +232,8 @@ def measure(size: str, shape: tuple[int, int, int], device: str, scale: int, rep
 
 
 def together(texts: list[str], users: int, repeats: int, encoder: Encoder) -> dict[str, Any]:
-    """32 texts a user, or what there is."""
-    each = max(1, min(32, len(texts) // users))
+    """``EACH`` texts a user, or what there is."""
+    each = max(1, min(EACH, len(texts) // users))
     chosen = texts[: users * each]
     precision = resolve_precision("auto", "cuda" if torch.cuda.is_available() else "cpu")
     labels = np.arange(len(chosen)) % 2
@@ -252,7 +269,7 @@ def main() -> None:
         return
     rate = matrix_rate(asked.device, size=256 if asked.tiny else 8192)
     for size, shape in (TINY if asked.tiny else SIZES).items():
-        scale = 16 if asked.tiny else 4096
+        scale = 16 if asked.tiny else TEXTS
         measure(size, shape, asked.device, scale, 1 if asked.tiny else asked.repeats, rate)
     heads = Bench(asked.device, Path(), 16 if asked.tiny else 4000, asked.repeats)
     cell("gpu", f"heads, {heads.scale // 4} users", lambda: users_heads(heads))

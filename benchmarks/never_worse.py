@@ -1,6 +1,6 @@
 """Is anyone worse off with ``transfer.choose: auto`` than with a simple system? Every domain as target, in turn.
 
-    python benchmarks/never_worse.py solved|lora DATA_FOLDER [SEEDS] [LABELS] [SCRATCH_FOLDER]
+    python benchmarks/never_worse.py run solved|lora DATA_FOLDER [--seeds N] [--data NAME] [--labels K] [--jobs N]
     python benchmarks/never_worse.py table
 
 Data: ``enron_spam_4users.parquet`` and ``reviews_10domains.parquet`` in DATA_FOLDER; 400 rows a domain by seed (800
@@ -15,17 +15,20 @@ seed, which a third of the sources is held out of; it is trained in earnest wher
 
 A cell is one target at one number of labels, its seeds together: the exact McNemar test with one vote a distinct row,
 Holm over all cells and opponents. Each (candidates, data set, labels, seed) is a line of ``results/never_worse.jsonl``,
-written as it ends, and skipped when run again: bits of right answers, and 32 bits of a hash of each row's id.
+written as it ends, and skipped when run again: bits of right answers, and 32 bits of a hash of each row's id. With
+``--jobs`` so many of them run at a time, in processes of one thread each that share the card where there is one.
 """
 
+import argparse
 import hashlib
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _jobs import in_processes
+from _paired import RESULTS
 
 import nlptl
 from nlptl.evaluate._scores import correct
@@ -38,7 +41,6 @@ DATA: dict[str, dict[str, Any]] = {
 }
 SHOWN = (0, 8, 64)
 OPPONENTS = {"solved": "source-only", "tfidf": "tfidf", "probe": "probe", "target_only": "target-only"}
-RESULTS = Path(__file__).parent / "results"
 CELLS = RESULTS / "never_worse.jsonl"
 CANDIDATES: dict[str, dict[str, Any]] = {
     "solved": {"encoder": {"max_length": 128}, "tune": {"kind": "frozen"}},
@@ -148,21 +150,26 @@ def finished() -> list[dict[str, Any]]:
     return [json.loads(line) for line in CELLS.read_text(encoding="utf-8").splitlines()] if CELLS.is_file() else []
 
 
-def run(candidates: str, folder: str, seeds: str = "3", labels: str = "", scratch: str = "") -> None:
+def run_one(candidates: str, data: str, shown: int, seed: int, folder: Path, scratch: Path | None) -> None:
+    """One line of the results."""
+    out = (scratch or Path(tempfile.mkdtemp())) / f"{candidates}-{data}-{shown}-{seed}"
+    nlptl.fit(recipe(candidates, folder, data, shown, seed), out=out, resume=out.is_dir())
+    lock = json.loads((out / "lock.json").read_text(encoding="utf-8"))
+    domains = right_answers(out)
+    cell = {
+        "candidates": candidates, "data": data, "labels": shown, "seed": seed, "on": lock["device"], "domains": domains,
+    }  # fmt: skip
+    with CELLS.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(cell) + "\n")
+    print(candidates, data, shown, seed, [domain["shipped"] for domain in domains], flush=True)
+
+
+def run(candidates: str, folder: Path, asked: argparse.Namespace) -> None:
     """Run what is not finished yet."""
+    names, labels = asked.data or list(DATA), asked.labels or list(SHOWN)
     done = {(cell["candidates"], cell["data"], cell["labels"], cell["seed"]) for cell in finished()}
-    asked = (int(labels),) if labels else SHOWN
-    for seed, data, shown in ((s, d, k) for s in range(int(seeds)) for d in DATA for k in asked):
-        key = (candidates, data, shown, seed)
-        if key in done:
-            continue
-        out = Path(scratch or tempfile.mkdtemp()) / "-".join(map(str, key))
-        nlptl.fit(recipe(candidates, Path(folder), data, shown, seed), out=out, resume=out.is_dir())
-        domains = right_answers(out)
-        cell = {"candidates": candidates, "data": data, "labels": shown, "seed": seed, "domains": domains}
-        with CELLS.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(cell) + "\n")
-        print(key, [domain["shipped"] for domain in domains], flush=True)
+    every = [(candidates, data, shown, seed) for seed in range(asked.seeds) for data in names for shown in labels]
+    in_processes(run_one, [(*key, folder, asked.scratch) for key in every if key not in done], asked.jobs)
 
 
 def written() -> str:
@@ -180,9 +187,26 @@ def written() -> str:
     return "\n".join(text)
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["table"]:
+def main() -> None:
+    """Run, or write the table."""
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("table")
+    running = commands.add_parser("run")
+    running.add_argument("candidates", choices=tuple(CANDIDATES))
+    running.add_argument("folder", type=Path)
+    running.add_argument("--seeds", type=int, default=3)
+    running.add_argument("--data", choices=tuple(DATA), action="append")
+    running.add_argument("--labels", type=int, choices=SHOWN, action="append")
+    running.add_argument("--scratch", type=Path)
+    running.add_argument("--jobs", type=int, default=1)
+    asked = parser.parse_args()
+    if asked.command == "table":
         (RESULTS / "never_worse.md").write_text(written(), encoding="utf-8")
         print(written())
     else:
-        run(*sys.argv[1:])
+        run(asked.candidates, asked.folder, asked)
+
+
+if __name__ == "__main__":
+    main()

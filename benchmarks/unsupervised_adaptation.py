@@ -13,17 +13,19 @@ head. `tapt` needs a body that learns; there it guesses masked words of the 200 
 
 Defaults were chosen on other rows: pairs of other review domains, and mail that is made with other seeds.
 
-Each cell (body, case, seed, kind) is written to the results file as it ends, and one that is there is not run again;
-bodies and seeds are the outermost loops, so that a table that was cut short is balanced. `table` writes the Markdown.
+Each cell (body, case, seed, kind) is a line of the results file, written as it ends, and one that is there is not run
+again; bodies and seeds are the outermost loops, so that a table that was cut short is balanced. With ``--jobs`` so many
+cases are worked on at a time, in processes of one thread each that share the card where there is one. `table` writes
+the Markdown.
 
-    python benchmarks/unsupervised_adaptation.py run FOLDER_OF_PARQUET_FILES [SEEDS] [frozen | lora]
+    python benchmarks/unsupervised_adaptation.py run FOLDER_OF_PARQUET_FILES [--seeds N] [--body frozen|lora] [--jobs N]
     python benchmarks/unsupervised_adaptation.py table
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _jobs import in_processes
+from _paired import RESULTS
 from accelerate import Accelerator
 
 import nlptl
@@ -52,7 +56,7 @@ from nlptl.fitting.train import train_model, trains
 from nlptl.fitting.turn import solve_turn
 from nlptl.registry import find, kinds
 
-RESULTS = Path(__file__).parent / "results" / "unsupervised_adaptation.json"
+CELLS = RESULTS / "unsupervised_adaptation.jsonl"
 ROWS, TOKENS = 400, 64
 CATEGORIES = ("books", "dvd", "kitchen")
 USERS = ("farmer-d", "kaminski-v", "kitchen-l", "williams-w3")
@@ -146,29 +150,37 @@ def prepared(case: dict[str, Any], seed: int, body: str, folder: Path) -> Callab
             "auc": round(float(roc_auc_score(truth, shares[:, 1])), 4),
             "found": notes["task"],
             "seconds": round(time.perf_counter() - began, 1),
+            "on": f"{accelerator.device.type}, {precision}",
         }
 
     return cell
 
 
-def run(folder: Path, seeds: int, bodies: tuple[str, ...]) -> None:
+def finished() -> list[dict[str, Any]]:
+    """The cells that are there."""
+    return [json.loads(line) for line in CELLS.read_text(encoding="utf-8").splitlines()] if CELLS.is_file() else []
+
+
+def run_case(folder: Path, body: str, seed: int, name: str, todo: list[str]) -> None:
+    """The cells of ``todo``, kinds of ``adapt`` and what they are compared with, on one case."""
+    with tempfile.TemporaryDirectory() as scratch:
+        cell = prepared(cases(folder)[name], seed, body, Path(scratch))
+        for kind in todo:
+            row = json.dumps({"body": body, "case": name, "seed": seed, "kind": kind, **cell(kind)}, ensure_ascii=False)
+            print(row, flush=True)
+            with CELLS.open("a", encoding="utf-8") as stream:
+                stream.write(row + "\n")
+
+
+def run(folder: Path, seeds: int, bodies: list[str], jobs: int) -> None:
     """Whatever is not there yet."""
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    done = {(row["body"], row["case"], row["seed"], row["kind"]) for row in kept}
-    for body, seed in ((body, seed) for body in bodies for seed in range(seeds)):
-        for name, case in cases(folder).items():
-            possible = (*PLAIN, *(kind for kind in kinds("adapt") if body == "lora" or kind != "tapt"))
-            todo = [kind for kind in possible if (body, name, seed, kind) not in done]
-            if not todo:
-                continue
-            with tempfile.TemporaryDirectory() as scratch:
-                cell = prepared(case, seed, body, Path(scratch))
-                for kind in todo:
-                    row = {"body": body, "case": name, "seed": seed, "kind": kind, **cell(kind)}
-                    kept.append(row)
-                    print(json.dumps(row, ensure_ascii=False), flush=True)
-                    text = "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in kept) + "\n]\n"
-                    RESULTS.write_text(text, encoding="utf-8")
+    done = {(row["body"], row["case"], row["seed"], row["kind"]) for row in finished()}
+    work = []
+    for body, seed, name in ((body, seed, name) for body in bodies for seed in range(seeds) for name in cases(folder)):
+        possible = (*PLAIN, *(kind for kind in kinds("adapt") if body == "lora" or kind != "tapt"))
+        if todo := [kind for kind in possible if (body, name, seed, kind) not in done]:
+            work.append((folder, body, seed, name, todo))
+    in_processes(run_case, work, jobs)
 
 
 def against(kind: str) -> str:
@@ -206,7 +218,7 @@ def lines(rows: list[dict[str, Any]], metric: str) -> Iterator[str]:
 
 def table() -> str:
     """All tables as Markdown."""
-    rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    rows = finished()
     text = [
         "# Adapting to a target without labels",
         "",
@@ -222,8 +234,22 @@ def table() -> str:
     return "\n".join(text)
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "table":
-        RESULTS.with_suffix(".md").write_text(table(), encoding="utf-8")
+def main() -> None:
+    """Run, or write the table."""
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("table")
+    running = commands.add_parser("run")
+    running.add_argument("folder", type=Path)
+    running.add_argument("--seeds", type=int, default=3)
+    running.add_argument("--body", choices=tuple(BODIES), action="append")
+    running.add_argument("--jobs", type=int, default=1)
+    asked = parser.parse_args()
+    if asked.command == "table":
+        CELLS.with_suffix(".md").write_text(table(), encoding="utf-8")
     else:
-        run(Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 3, tuple(sys.argv[4:]) or tuple(BODIES))
+        run(asked.folder, asked.seeds, asked.body or list(BODIES), asked.jobs)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,11 @@ class TaskHead(nn.Module):
         if isinstance(last, nn.Sequential):
             features, last = last[:-1](features), last[-1]
         return features, last(features)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes: solved heads stay on the processor, those of a trained network go where its body is."""
+        return next(chain(self.parameters(), self.buffers())).device
 
     @property
     def last(self) -> nn.Linear:

@@ -21,7 +21,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from nlptl.contracts import Floats, Task
-from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.store import encode
 from nlptl.errors import DataError, ModelError
 from nlptl.evaluate.calibrate import Calibration
@@ -133,7 +132,7 @@ class Model:
         for name, head in self.network.task_heads.items():
             vectors[name] = np.concatenate([np.asarray(readings[part]) for part in head.reading.split("+")], axis=1)
             with torch.no_grad():
-                answers = head({part: torch.as_tensor(np.asarray(given)) for part, given in readings.items()})
+                answers = head({part: torch.as_tensor(np.asarray(x)).to(head.device) for part, x in readings.items()})
             logits[name] = answers.cpu().double().numpy() + beside.get(name, 0.0)
         return vectors, logits
 
@@ -257,8 +256,11 @@ class Model:
         return write_export(self, Path(folder), to=to, int8=int8, texts=texts)
 
 
-def load(path: Path | str) -> Model:
+def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:
     """The model saved in ``path``: a model folder, or a run folder that holds one.
+
+    Args:
+        device: where it computes; none: on a CUDA card where there is one, else on the processor.
 
     Raises:
         ModelError: no whole model is there, or its encoder is not the one it was trained with.
@@ -292,8 +294,6 @@ def load(path: Path | str) -> Model:
     network.heads.load_state_dict(under("heads/", tensors))
     network.text_scores = found_again(network, described["tasks"])
     shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
-    words = None
-    if (folder / "lexical.json").is_file():
-        weights = {task: tensor.numpy() for task, tensor in under("words/", tensors).items()}
-        words = Words(Lexical.load(folder / "lexical.json"), weights)
+    words = Words.load(folder / "lexical.json", under("words/", tensors))
+    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return Model(network, words, described["columns"], shelf, domain_heads, calibrations)

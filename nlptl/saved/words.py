@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from nlptl.encoder.lexical import Lexical
 
@@ -17,6 +19,13 @@ class Words:
 
     lexical: Lexical
     weights: Mapping[str, npt.NDArray[np.float64]]
+
+    @classmethod
+    def load(cls, file: Path, weights: Mapping[str, Tensor]) -> Words | None:
+        """The words of ``file`` with ``weights`` by task; None where a model has none."""
+        return (
+            cls(Lexical.load(file), {task: each.numpy() for task, each in weights.items()}) if file.is_file() else None
+        )
 
     def logits(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """By task: (texts, outputs)."""
