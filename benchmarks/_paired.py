@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # else transformers' pipeline turns it off, for us too
 RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
 RESULTS.mkdir(exist_ok=True)
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "sentence-transformers", "onnxruntime", "scikit-learn")

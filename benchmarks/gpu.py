@@ -244,15 +244,23 @@ def report() -> None:
     """`results/gpu.md` from the cells that are there; without any, an empty table."""
     path = RESULTS / "gpu.json"
     cells = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    missing = [size for size in SIZES if not any(f", {size}," in name for name in cells)]
+    about = [f"No cells yet of encoders of size {', '.join(missing)}: run it again, finished cells are kept."]
     lines = [
         "# On a CUDA card", "",
-        "Made by `python benchmarks/gpu.py`. " + ("" if cells else "No card was at hand: the table is empty."), "",
-        "| part, encoder, device | tokens/s | share of bf16 matrix rate | against | ratio |", "|---|---|---|---|---|",
+        "Made by `python benchmarks/gpu.py`, which says what is compared. Theirs to ours, median of paired repeats",
+        "[lowest, highest].", "", *(about if missing else []), "",
+        "| part, encoder | card | tokens/s | share of bf16 matrix rate | against | ratio | repeats |",
+        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, found in cells.items():
         rate, share = found.get("tokens a second"), found.get("share of the matrix rate")
-        left = f"| {name} | {f'{rate:,.0f}' if rate else ''} | {f'{share:.1%}' if share else ''} "
-        lines += [f"{left}| {other} | {ratio:.2f} |" for other, ratio in found.get("ratio", {"": 0}).items() if other]
+        shown = [f"{rate:,.0f}" if rate else "", f"{share:.1%}" if share else ""]
+        for other, ratio in found["ratio"].items():
+            low, high = found["range"][other]
+            between = f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
+            row = [name.removesuffix(", cuda"), found["machine"]["card"], *shown, other, between, found["repeats"]]
+            lines.append(f"| {' | '.join(map(str, row))} |")
     (RESULTS / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

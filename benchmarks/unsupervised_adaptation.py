@@ -218,7 +218,8 @@ def lines(rows: list[dict[str, Any]], metric: str) -> Iterator[str]:
 
 def table() -> str:
     """All tables as Markdown."""
-    rows = finished()
+    order = list(cases(Path()))
+    rows = sorted(finished(), key=lambda row: order.index(row["case"]))
     text = [
         "# Adapting to a target without labels",
         "",
