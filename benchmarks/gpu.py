@@ -193,7 +193,7 @@ def users_heads(bench: Bench) -> dict[str, Any]:
 
 
 def _backbone(bench: Bench) -> Backbone:
-    backbone = Backbone.load(Encoder(model=str(bench.folder), batch_tokens=16384), device=bench.device)
+    backbone = Backbone.load(Encoder(model=str(bench.folder)), device=bench.device)
     return backbone.freeze(resolve_precision("auto", bench.device))
 
 

@@ -218,7 +218,7 @@ def test_predict_hands_over_what_was_asked(replace: Replace) -> None:
     replace("nlptl.predict", predict_file=lambda *paths, **options: asked.update(options, paths=paths))
     assert status("predict", "model", "in.csv", "-o", "out.parquet", "--text", "body", "--domain", "user") == 0
     assert asked.pop("paths") == (Path("model"), Path("in.csv"), Path("out.parquet"))
-    assert asked == {"text": "body", "text_pair": None, "domain": "user", "id": None, "batch_tokens": 2048}
+    assert asked == {"text": "body", "text_pair": None, "domain": "user", "id": None, "batch_tokens": None}
 
 
 def test_compare_prints_the_table(replace: Replace, capsys: pytest.CaptureFixture[str]) -> None:

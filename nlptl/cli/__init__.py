@@ -145,7 +145,7 @@ def predict(
     text_pair: Annotated[str | None, typer.Option(help="Column of the second text.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of the domain.")] = None,
     id: Annotated[str | None, typer.Option(help="Column of a row id that is kept.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens a batch, padding included.")] = 2048,
+    batch_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens a batch; by default as in training.")] = None,
     debug: Debug = False,
 ) -> None:
     """Answer every row of a file, in order; rows that cannot be read get a reason instead."""

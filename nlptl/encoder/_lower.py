@@ -110,7 +110,7 @@ def with_lower(backbone: Backbone, tokens: Tokens, readings: Sequence[str]) -> T
     backbone.eval()
     hidden: Tensor | None = None
     pooled = torch.zeros(layers, len(tokens.offsets) - 1, backbone.width) if _inner(readings) else None
-    for rows in token_batches(tokens.row_lengths, backbone.settings.batch_tokens):
+    for rows in token_batches(tokens.row_lengths, backbone.batch_tokens):
         batch = tokens.batch(rows, device)
         # By the kernels of training, so that the numbers are the same up to the order of sums.
         with attention(True, device), _only_lowest(backbone.body, layers):

@@ -18,10 +18,11 @@ from nlptl.encoder._inherited import Inherited
 from nlptl.encoder._kernels import attention
 from nlptl.encoder._loading import check_fit, described, load_body, positions_of
 from nlptl.encoder._lower import frozen_modules, resumed
+from nlptl.encoder._packed import packs, run_packed
 from nlptl.encoder.locate import Located, locate
 from nlptl.encoder.pool import first_pool, max_pool, mean_of_layers, mean_of_owners, mean_pool
 from nlptl.encoder.sentence_settings import read_settings
-from nlptl.encoder.tokens import TokenBatch, affixes
+from nlptl.encoder.tokens import TokenBatch, affixes, tokens_at_once
 from nlptl.recipe import Encoder
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ class Backbone(nn.Module):
         """Parameters that learn or have learned: an adapter's, and pretrained ones with a rate."""
         named = self.body.named_parameters()
         return sum(parameter.numel() for name, parameter in named if _of_adapter(name) or name in self.rates)
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens that go through it at once where nothing learns, padding included."""
+        return tokens_at_once(self.settings.batch_tokens, next(self.parameters()).device)
 
     @property
     def room(self) -> int:
@@ -176,8 +182,11 @@ class Backbone(nn.Module):
         return vectors
 
     def _run(self, batch: TokenBatch, *, output_hidden_states: bool) -> Any:
-        with attention(self.training, batch.input_ids.device), resumed(self.body, batch.lower):
-            return self.body(**batch.given(), output_hidden_states=output_hidden_states)
+        with attention(self.training, batch.input_ids.device):
+            if packs(self.body, batch):
+                return run_packed(self.body, batch, output_hidden_states=output_hidden_states)
+            with resumed(self.body, batch.lower):
+                return self.body(**batch.given(), output_hidden_states=output_hidden_states)
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """(sequences, tokens, width), (sequences, tokens) → (sequences, width) float32, as the checkpoint pools."""

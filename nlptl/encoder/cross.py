@@ -14,13 +14,12 @@ from nlptl.contracts import Floats
 from nlptl.encoder._loading import positions_of, quiet
 from nlptl.encoder.backbone import resolve_precision
 from nlptl.encoder.locate import locate
-from nlptl.encoder.tokens import Tokens, token_batches
+from nlptl.encoder.tokens import Tokens, token_batches, tokens_at_once
 from nlptl.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-BATCH_TOKENS = 2048
 GROUP = 256
 """Texts that are tokenised, sorted by length and read together."""
 
@@ -81,10 +80,11 @@ class CrossEncoder:
             ModelError: a hypothesis leaves no room for a text.
         """
         found = np.empty((len(texts), len(hypotheses), len(self.outputs)), dtype=np.float32)
+        device = next(self.body.parameters()).device
         for start in range(0, len(texts), GROUP):
             here = texts[start : start + GROUP]
             tokens = self._tokens(here, hypotheses)
-            for rows in token_batches(tokens.row_lengths, BATCH_TOKENS):
+            for rows in token_batches(tokens.row_lengths, tokens_at_once(None, device)):
                 found[start + rows] = self._forward(tokens, rows).reshape(len(rows), len(hypotheses), -1)
         return found
 

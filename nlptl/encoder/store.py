@@ -104,7 +104,7 @@ def _run(
     device = next(backbone.parameters()).device
     tokens = tokenize(backbone, texts, pairs)
     found: dict[str, Floats] = {name: np.zeros((len(texts), backbone.width), np.float32) for name in readings}
-    for rows in token_batches(tokens.row_lengths, backbone.settings.batch_tokens):
+    for rows in token_batches(tokens.row_lengths, backbone.batch_tokens):
         for name, vectors in backbone(tokens.batch(rows, device), readings).items():
             found[name][rows] = vectors.cpu().numpy()
     return found

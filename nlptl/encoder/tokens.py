@@ -26,6 +26,9 @@ in the batch: a text gets the same vector, to the bit, in every batch (measured 
 LOOSE_MULTIPLE = 4
 """Where no equality to the bit is promised, in training and exported graphs: short texts then carry little padding."""
 
+BATCH_TOKENS, CARD_BATCH_TOKENS = 2048, 16384
+"""Tokens that go through an encoder at once where nothing learns: what fits a processor's caches, what fills a card."""
+
 CHUNK = 4096
 
 
@@ -222,6 +225,11 @@ def _cut(content: list[int], room: int, long: str) -> list[list[int]]:
     if long == "head_tail":
         return [content[: room - room // 2] + content[-(room // 2) :]]
     return [content[start : start + room] for start in range(0, len(content), room)]
+
+
+def tokens_at_once(asked: int | None, device: torch.device) -> int:
+    """What was ``asked`` for, else what suits ``device``."""
+    return asked or (CARD_BATCH_TOKENS if device.type == "cuda" else BATCH_TOKENS)
 
 
 def token_batches(lengths: Ints, batch_tokens: int, *, multiple: int = PAD_MULTIPLE) -> list[Ints]:

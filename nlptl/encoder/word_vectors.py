@@ -65,7 +65,7 @@ def _run(
     tokens = tokenize(reader, texts)
     places = [_Places.of(backbone, text, asked[row]) for text, row in zip(texts, rows, strict=True)]
     found = []
-    for batch in token_batches(tokens.row_lengths, settings.batch_tokens):
+    for batch in token_batches(tokens.row_lengths, backbone.batch_tokens):
         states = _states(backbone, tokens, batch, device, reading)
         for at, place in enumerate(batch.tolist()):
             for word, columns in places[place].columns.items():

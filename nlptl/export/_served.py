@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.lexical import Lexical
-from nlptl.encoder.tokens import LOOSE_MULTIPLE, TextReader, token_batches, tokenize
+from nlptl.encoder.tokens import LOOSE_MULTIPLE, TextReader, token_batches, tokenize, tokens_at_once
 from nlptl.errors import ModelError
 from nlptl.export._graph import INPUTS
 from nlptl.recipe import Encoder
@@ -58,8 +58,8 @@ class OnnxModel(Model):
         tokens = tokenize(self.reader, texts, pairs)
         wanted = [each.name for each in self.session.get_inputs()]
         logits = {name: np.zeros((len(texts), task.outputs)) for name, task in self.tasks.items()}
-        done = 0
-        for rows in token_batches(tokens.row_lengths, self.reader.settings.batch_tokens, multiple=LOOSE_MULTIPLE):
+        done, at_once = 0, tokens_at_once(self.reader.settings.batch_tokens, torch.device("cpu"))
+        for rows in token_batches(tokens.row_lengths, at_once, multiple=LOOSE_MULTIPLE):
             batch = tokens.batch(rows, multiple=LOOSE_MULTIPLE)
             types = torch.zeros_like(batch.input_ids) if batch.token_type_ids is None else batch.token_type_ids
             given = dict(zip(INPUTS, (batch.input_ids, batch.attention_mask, types), strict=True))

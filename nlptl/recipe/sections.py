@@ -78,7 +78,9 @@ class Encoder(Settings):
     lexical: Literal["tfidf"] | None = Field(None, description="Sparse words beside the vectors in solved heads.")
     prompt: str | None = Field(None, description="Put before every text; none: as the checkpoint says.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Of frozen weights.")
-    batch_tokens: int = Field(2048, gt=0, description="Tokens a batch when encoding.")
+    batch_tokens: int | None = Field(
+        None, gt=0, description="Tokens a batch when encoding; null: 2,048, and 16,384 on a card."
+    )
     cache: bool = Field(True, description="Keep vectors in the user's cache folder.")
 
 

@@ -65,7 +65,7 @@ def _answer(
     """Put the logits of ``tasks`` into ``found`` at ``rows``, which are those of ``tokens``, each through its slot."""
     backbone = network.backbone
     device = next(backbone.parameters()).device
-    for places in token_batches(tokens.row_lengths, backbone.settings.batch_tokens):
+    for places in token_batches(tokens.row_lengths, backbone.batch_tokens):
         batch = tokens.batch(places, device)
         with bank.route.taken(torch.from_numpy(slots[places]).to(device), batch.owners):
             readings = backbone(batch, network.readings)

@@ -61,6 +61,8 @@ class Route:
 class BankLinear(nn.Module):
     """A frozen linear map with one low-rank difference a slot beside it."""
 
+    by_row = True  # which the encoder looks for
+
     def __init__(self, base: nn.Linear, slots: int, config: LoraConfig, route: Route) -> None:
         super().__init__()
         self.base, self.route, self.dropout = base, route, float(config.lora_dropout)
