@@ -22,6 +22,7 @@ class Entropy(Term):
 
     kind: Literal["entropy"] = "entropy"
     moves: ClassVar[Literal["features", "logits"]] = "logits"
+    compares: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
     weight: float = Field(0.3, ge=0, description="What the term is multiplied by.")
     schedule: Literal["constant", "ramp"] = Field("ramp", description="ramp: the weight rises from 0 with progress.")

@@ -22,6 +22,7 @@ class Mcc(Term):
 
     kind: Literal["mcc"] = "mcc"
     moves: ClassVar[Literal["features", "logits"]] = "logits"
+    compares: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
     weight: float = Field(1.0, ge=0, description="What the term is multiplied by.")
     temperature: float = Field(2.5, gt=0, description="Logits are divided by it: overconfident answers hide confusion.")

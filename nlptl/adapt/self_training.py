@@ -24,6 +24,7 @@ class SelfTraining(Term):
 
     kind: Literal["self_training"] = "self_training"
     moves: ClassVar[Literal["features", "logits"]] = "logits"
+    compares: ClassVar[bool] = False
     exclusive: ClassVar[bool] = True
     weight: float = Field(0.5, ge=0, description="What the term is multiplied by.")
     teacher: float = Field(0.95, ge=0, lt=1, description="Share of the teacher's weights that stays at each step.")

@@ -93,6 +93,9 @@ class Term(Adapt):
     """What must learn for the term to have a gradient: the vectors that a head's last layer reads, or any of its
     weights."""
 
+    compares: ClassVar[bool] = True
+    """Whether the term looks at rows that teach too, or at the target's alone: then those are not run for it."""
+
     exclusive: ClassVar[bool] = False
     """Whether the term is defined for labels that exclude one another only."""
 
@@ -151,10 +154,15 @@ class View:
     labels: Tensor
     teacher: Tensor | None = None
 
+    def none(self) -> View:
+        """The same of no rows."""
+        return View(self.features[:0], self.logits[:0], self.probabilities[:0], self.labels[:0])
+
 
 @dataclass(frozen=True)
 class Step:
-    """What a term is shown: rows that teach, as many rows of the target, and ``progress`` in [0, 1] of the training."""
+    """What a term is shown: rows that teach (none, where no term compares), as many rows of the target, and
+    ``progress`` in [0, 1] of the training."""
 
     source: View
     target: View

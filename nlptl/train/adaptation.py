@@ -108,9 +108,11 @@ class Adaptation:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of the terms on the rows of all processes, and each of them by kind."""
         taught = None if self.keeps is None else self._taught(rows[1], accelerator)
-        source, target = (
-            self._views(examples, here, accelerator)
-            for examples, here in zip((self.source, self.target), rows, strict=True)
+        target = self._views(self.target, rows[1], accelerator)
+        source = (
+            self._views(self.source, rows[0], accelerator)
+            if any(term.compares for term in self.terms)
+            else {name: view.none() for name, view in target.items()}
         )
         if taught is not None:
             target = {name: replace(view, teacher=taught[name].probabilities) for name, view in target.items()}

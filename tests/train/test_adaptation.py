@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator
 from train_network import TERMS, make_adaptation, make_examples, make_network
 
+from nlptl.model import Batch
+from nlptl.registry import find
 from nlptl.train.adaptation import batch_rows
 from nlptl.train.gather import gathered
 
@@ -54,6 +56,25 @@ def test_a_terms_gradient_is_added_to_what_is_there(tiny_encoder: Path, kind: st
     adaptation.backward(rows, 0.5, accelerator)
     for name, parameter in body.items():
         torch.testing.assert_close(parameter.grad, before[name] + alone[name])
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_rows_that_teach_are_run_only_for_terms_that_compare(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    network = make_network(tiny_encoder)
+    adaptation = make_adaptation(network, kind)
+    asked: list[int] = []
+    run = network.last_layers
+
+    def counting(batch: Batch) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        asked.append(len(next(iter(batch.targets.values()))))
+        return run(batch)
+
+    monkeypatch.setattr(network, "last_layers", counting)
+    adaptation.loss((np.arange(7), np.arange(4)), 0.5, Accelerator(cpu=True))
+    assert (7 in asked) == find("adapt", kind).compares
+    assert 4 in asked
 
 
 def test_rows_a_batch_keep_to_the_tokens_whichever_they_are() -> None:
