@@ -78,7 +78,7 @@ def test_tasks_share_a_card_under_every_balance(tiny_encoder: Path, tmp_path: Pa
             data={"kind": "parquet", "path": str(tmp_path / "mail.parquet"), "domain": "user"},
             transfer={"target": "dee", "target_labels": 0, "hold_out": 0.5},
             encoder={"model": str(tiny_encoder), "max_length": 24},
-            tune={"kind": "lora", "rank": 2},
+            tune={"kind": "lora", "rank": 2, "per": "task" if balance == "equal" else None},
             heads={
                 "spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"]},
                 "topic": {"kind": "linear", "column": "topic", "labels": ["home", "shop", "work"]},

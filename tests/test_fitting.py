@@ -240,12 +240,17 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     assert (tmp_path / "a" / "metrics.jsonl").read_text() == (tmp_path / "b" / "metrics.jsonl").read_text()
 
 
-def test_what_a_launcher_was_asked_for_is_read_off_its_command() -> None:
+def test_what_a_launcher_was_asked_for_is_read_off_its_command(tmp_path: Path) -> None:
     launch = ["python", "/venv/bin/accelerate", "launch", "--cpu", "--num_processes", "2", "-m", "nlptl"]
     assert asked_processes([["bash"], launch]) == 2
     assert asked_processes([["/venv/bin/accelerate", "launch", "--num_processes=4", "-m", "nlptl"]]) == 4
     assert asked_processes([["accelerate", "launch", "-m", "nlptl"]]) == 1
     assert asked_processes([["make", "launch", "--num_processes", "2"]]) == 1
+    config = tmp_path / "config.yaml"
+    config.write_text("num_processes: 3\n")
+    assert asked_processes([["accelerate", "launch", "--config-file", str(config), "-m", "nlptl"]]) == 3
+    assert asked_processes([["accelerate", "launch", f"--config_file={config}", "--num_processes", "2"]]) == 2
+    assert asked_processes([["accelerate", "launch", "--config_file", str(tmp_path / "absent.yaml")]]) == 1
 
 
 def test_rows_held_back_for_validation_teach_nothing_of_ours(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -91,6 +91,20 @@ def test_each_folder_is_a_stock_peft_adapter(run: nlptl.Run, tiny_encoder: Path)
         assert body.peft_config["default"].r == 2
 
 
+@pytest.mark.parametrize("train", [{"label_smoothing": 0.3}, {"focal_gamma": 2.0}, {"r_drop": 1.0}])
+def test_what_is_minimised_is_what_the_recipe_says(
+    run: nlptl.Run, tiny_encoder: Path, table: Path, tmp_path: Path, train: dict[str, float]
+) -> None:
+    plain = recipe(tiny_encoder, table)
+    made = plain.model_copy(update={"train": plain.train.model_copy(update=train)})
+    nlptl.fit(made, out=tmp_path / "run")
+    first = [
+        json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["loss"]
+        for folder in (run.folder, tmp_path / "run")
+    ]
+    assert abs(first[0] - first[1]) > 1e-3
+
+
 def test_how_many_train_together_changes_no_answer(
     run: nlptl.Run, tiny_encoder: Path, table: Path, tmp_path: Path
 ) -> None:

@@ -48,6 +48,22 @@ def test_the_page_says_so_and_escapes_names(contrary: nlptl.Run) -> None:
     assert "negative transfer</b>" in page and "<b>ann" not in page
 
 
+@pytest.mark.parametrize("people", [("ann", "dee"), ("ann", "bob", "dee"), ("ann", "bob", "cy", "dee")])
+def test_sources_that_are_weighed_are_left_out_in_turn_too(
+    tiny_encoder: Path, tmp_path: Path, people: tuple[str, ...]
+) -> None:
+    """Of two sources one is left, which has nothing to be weighed against; of one, nobody."""
+    table = mail(rows=120, people=people)
+    turned = table["user"] == "dee"
+    table.loc[turned, "label"] = table.loc[turned, "label"].map({"ham": "spam", "spam": "ham"})
+    if len(people) == 2:
+        with pytest.raises(nlptl.RecipeError, match="compares source domains"):
+            run(table, tiny_encoder, tmp_path, target="dee", weigh="similarity")
+        return
+    [row] = run(table, tiny_encoder, tmp_path, target="dee", weigh="similarity").results["negative_transfer"]
+    assert row["negative_transfer"] and row["harmed_by"]
+
+
 def test_without_labels_of_the_target_nobody_can_say(tiny_encoder: Path, tmp_path: Path) -> None:
     unseen = run(mail(), tiny_encoder, tmp_path, target="dee", target_labels=0)
     assert unseen.results["negative_transfer"] == []

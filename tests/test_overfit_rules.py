@@ -45,6 +45,14 @@ def recipe(**sections: Any) -> Recipe:
             "is not tried by transfer.choose: auto",
         ),
         (
+            {"tune": {"kind": "lora", "per": "domain"}, "train": {"class_weights": "balanced"}},
+            "train.class_weights: is one for all, and with tune.per: domain each domain trains by itself; set it to",
+        ),
+        (
+            {"tune": {"kind": "lora", "per": "domain"}, "train": {"select": "snd"}},
+            "train.select: is one for all, and with tune.per: domain each domain trains by itself; set it to source",
+        ),
+        (
             {"tune": {"kind": "lora", "per": "domain"}, "train": {"average": "ema"}},
             "train.average: is not taken with tune.per: domain",
         ),

@@ -207,6 +207,18 @@ def test_a_rule_about_a_task(tmp_path: Path, heads_: str, expected: str) -> None
     assert found[0].startswith(expected), found[0]
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("per: domain", "3: heads.x.per: domain: stands on fixed vectors, and pool: mix is trained"),
+        ("calibrate: {}", "3: heads.x.calibrate: is fitted on logits of solved heads out of fold"),
+    ],
+)
+def test_a_mix_of_layers_is_trained_and_not_solved(tmp_path: Path, head: str, expected: str) -> None:
+    found = problems(tmp_path, DATA + f"encoder: {{pool: mix}}\nheads: {{x: {{kind: linear, {head}}}}}\n")
+    assert len(found) == 1 and found[0].startswith(expected), found
+
+
 def test_words_need_a_solved_head(tmp_path: Path) -> None:
     found = problems(tmp_path, DATA + "heads: {x: {kind: mlp}}\nencoder: {lexical: tfidf}\n")
     assert len(found) == 1 and found[0].startswith("3: encoder.lexical: tfidf is read by solved heads")

@@ -28,7 +28,7 @@ class Weighing:
     def backward(self, losses: TaskLosses, shared_parameters: Sequence[Parameter], progress: float) -> Tensor:
         """Leave the gradient of the weighed sum; returns the (tasks,) losses."""
         values = losses.backward(self.weights(progress))
-        self.observe(values.detach().double().cpu(), progress)
+        self.observe(values.detach().cpu().double(), progress)
         return values
 
     def after_step(self, losses: TaskLosses) -> None:

@@ -45,14 +45,14 @@ class Falls(Weighing):
 
     def backward(self, losses: TaskLosses, shared_parameters: Sequence[Parameter], progress: float) -> Tensor:
         """Leave the gradient of the sum weighed by the losses themselves."""
-        before = losses.values().double().cpu()
+        before = losses.values().cpu().double()
         self.state["before"] = before
         return losses.backward(rate_weights(self.state["logits"], before))
 
     def after_step(self, losses: TaskLosses) -> None:
         """One step of Adam."""
         logits = self.state["logits"]
-        slope = logits_gradient(logits, self.state["before"], losses.values().double().cpu())
+        slope = logits_gradient(logits, self.state["before"], losses.values().cpu().double())
         slope = slope + self.settings.decay * logits
         self.state["logits"] = adam(logits, slope, self.state, lr=self.settings.lr)
 

@@ -49,9 +49,9 @@ class Norms(Weighing):
         values, gradients = losses.gradients(shared_parameters)
         weights = self.state["weights"]
         leave(weights.to(gradients) @ gradients, shared_parameters)
-        now = values.double().cpu()
+        now = values.cpu().double()
         first = self.state.setdefault("first_losses", now)
-        slope = weights_gradient(weights, gradients.norm(dim=1).double().cpu(), now, first, self.settings.alpha)
+        slope = weights_gradient(weights, gradients.norm(dim=1).cpu().double(), now, first, self.settings.alpha)
         moved = adam(weights, slope, self.state, lr=self.settings.lr).clamp(min=1e-3)
         self.state["weights"] = moved * self.tasks / moved.sum()
         return values

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nlptl.cli.console import console, echo, is_main_process, say_error
+from nlptl.cli.console import console, echo, is_main_process, say_error, write_asked
 from nlptl.cli.looking import COMMANDS
 from nlptl.errors import NlptlError, RecipeError
 
@@ -222,7 +222,7 @@ def init(
 
     if output.exists():
         raise RecipeError(f"{str(output)!r} exists already; name another file with -o.")
-    output.write_text(draft(data, output), encoding="utf-8")
+    write_asked(output, draft(data, output))
     Recipe.load(output)
     echo(f"Recipe: {output}. Read it, then: nlptl run {output}")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from nlptl.errors import DataError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +33,14 @@ def echo(text: str) -> None:
     """Print ``text`` as it is, unwrapped, from the main process."""
     if is_main_process():
         typer.echo(text)
+
+
+def write_asked(path: Path, text: str) -> None:
+    """Write a file that the user named, or raise DataError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); name another with -o.") from error
 
 
 def say_error(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlptl.cli.console import console
+from nlptl.cli.console import console, write_asked
 from nlptl.errors import DataError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _runs(given: Sequence[str]) -> Iterator[str]:
 
 def _show(found: Any, output: Path | None) -> None:
     if output is not None:
-        output.write_text(json.dumps(dict(found), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_asked(output, json.dumps(dict(found), indent=2, ensure_ascii=False) + "\n")
     console().print(found)
 
 

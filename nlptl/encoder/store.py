@@ -122,7 +122,9 @@ class FeatureStore:
     def of(cls, backbone: Backbone) -> FeatureStore:
         """The store of ``backbone`` as it is now: its weights and adapter, precision, max_length and the rest."""
         settings = backbone.settings
-        described = [FORMAT, backbone.identity(), str(backbone.dtype), settings.max_length, settings.long]
+        # A card rounds otherwise than a processor.
+        where = [] if next(backbone.parameters()).device.type == "cpu" else ["card"]
+        described = [FORMAT, backbone.identity(), str(backbone.dtype), settings.max_length, settings.long, *where]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]
         folder = cache_folder() / "features" / key
         precision = str(backbone.dtype).removeprefix("torch.")

@@ -32,7 +32,7 @@ from nlptl.fitting.folder import RunFolder, file_name, lock
 from nlptl.fitting.gate import settle
 from nlptl.fitting.gate_trained import without_training
 from nlptl.fitting.heads import calibrating
-from nlptl.fitting.launch import warn_if_alone
+from nlptl.fitting.launch import launched
 from nlptl.fitting.matrix import matrix_rows
 from nlptl.fitting.negative import negative_transfer
 from nlptl.fitting.run import Run
@@ -70,8 +70,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         RecipeError, DataError, ModelError: the recipe, its data or its encoder cannot be used.
         RunError: the run cannot go on.
     """
-    clock, accelerator = Clock(), Accelerator()
-    warn_if_alone(accelerator)
+    clock, accelerator = Clock(), launched()
     folder = RunFolder(Path(out or Path("runs") / recipe.name), main=accelerator.is_main_process)
     folder.open(recipe, resume=resume)
     accelerator.wait_for_everyone()

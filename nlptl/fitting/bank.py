@@ -19,6 +19,7 @@ from nlptl.fitting.folder import file_name
 from nlptl.fitting.setting import Setting, SolvedTurn
 from nlptl.heads._solved import LinearWeights
 from nlptl.model import Examples, Network, TaskHead
+from nlptl.model.objective import Objective
 from nlptl.progress import bar
 from nlptl.recipe import Recipe, Train
 from nlptl.saved import Model
@@ -38,12 +39,14 @@ def apart(recipe: Recipe) -> bool:
 
 
 def trained_apart(
-    setting: Setting, turn: Turn, solved: SolvedTurn, seed: int, examples: Callable[[Network, Ints], Examples]
-) -> Model:
+    setting: Setting, turn: Turn, solved: SolvedTurn, seed: int, examples: Callable[[Network, Ints], Examples],
+    objective: Objective,
+) -> Model:  # fmt: skip
     """The model of which each target has an adapter and heads of its own; all of them start from the solved heads.
 
     Args:
         examples: network, rows → what the loop reads.
+        objective: what each adapter's training minimises.
     """
     tune = setting.recipe.tune
     assert isinstance(tune, Lora)
@@ -53,6 +56,7 @@ def trained_apart(
     network = Network(
         backbone, {name: TaskHead.solved(setting.corpus.tasks[name], s) for name, s in solved.heads.items()}
     )
+    network.objective = objective
     lanes = Lanes(
         tune=tune,
         train=setting.recipe.train,

@@ -6,6 +6,7 @@ target's own labels, fold by fold. The scored rows have no part in it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -26,6 +27,8 @@ from nlptl.recipe import Transfer
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
+
+log = logging.getLogger("nlptl")
 
 MOST_PARTS = 5
 """A rehearsing domain's rows are scored in at most so many parts, each of which is one more situation to solve."""
@@ -112,6 +115,12 @@ def climb_turn(
     heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
 
     rehearsed = {} if trained is None else cast.rehearsed(like, rehearsals, together, trained)
+    if trained is not None and not rehearsed:
+        log.warning(
+            "transfer.choose: %s has %d sources, and holding them out leaves some rehearsal of %s untaught: it is no "
+            "candidate there",
+            turn.name, len(cast.sources), trained.name,
+        )  # fmt: skip
     climbed = {}
     for target, situation in real.items():
         rungs = heads[id(situation)]

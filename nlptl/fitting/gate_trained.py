@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from nlptl.contracts import Floats, Ints
-from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.answers import answer
 from nlptl.fitting.bank import Lanes, apart, train_bank
 from nlptl.fitting.evidence import Lane, Trained
 from nlptl.fitting.folder import file_name
 from nlptl.fitting.setting import Setting
-from nlptl.fitting.train import split_off
+from nlptl.fitting.train import objective, split_off
 from nlptl.fitting.turn import learn_turn
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.saved.bank import own_logits
+from nlptl.saved.taken import load_backbone
 from nlptl.transfer.plan import Turn
 from nlptl.tune._shelf import Shelf
 from nlptl.tune.frozen import Frozen
@@ -96,10 +96,11 @@ def rehearse_apart(setting: Setting, turn: Turn, task: str, seed: int, lanes: Ma
     if not starts:
         return {}
     rows_of = {name: lanes[name].shown for name in starts}
-    backbone = Backbone.load(setting.recipe.encoder, device=accelerator.device).freeze(setting.precision)
+    backbone = load_backbone(setting.recipe.encoder, device=accelerator.device).freeze(setting.precision)
     if not setting.recipe.train.dropout:
         backbone.switch_off_dropout()
     network = Network(backbone, {task: TaskHead.solved(setting.corpus.tasks[task], next(iter(starts.values()))[task])})
+    network.objective = objective(setting, turn)
     told = {"seed": seed, "turn": f"{turn.name} rehearsed"}
     shelf = train_bank(
         Lanes(

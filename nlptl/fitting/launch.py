@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
+import yaml
+
+from nlptl.errors import RecipeError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -13,7 +18,26 @@ if TYPE_CHECKING:
 log = logging.getLogger("nlptl")
 
 
-def warn_if_alone(accelerator: Accelerator) -> None:
+def launched() -> Accelerator:
+    """Of the processes that a launcher started, this one.
+
+    Raises:
+        RecipeError: the launcher asks for fp16.
+    """
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    # The others wait while the main process encodes or solves, for longer than the ten minutes that cards allow.
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=2))])
+    if accelerator.mixed_precision == "fp16":
+        raise RecipeError(
+            "the launcher asks for mixed precision fp16, whose gradients must be scaled; launch with --mixed_precision "
+            "bf16, or no."
+        )
+    _warn_if_alone(accelerator)
+    return accelerator
+
+
+def _warn_if_alone(accelerator: Accelerator) -> None:
     """Warn where ``accelerate launch --num_processes N`` left this process alone, as it does on a CPU without MPI."""
     if accelerator.num_processes > 1:
         return
@@ -27,13 +51,31 @@ def warn_if_alone(accelerator: Accelerator) -> None:
 
 
 def asked_processes(commands: list[list[str]]) -> int:
-    """How many processes ``accelerate launch`` was asked for, by the command lines of the parents; 1 if not at all."""
+    """How many processes ``accelerate launch`` was asked for, by the command lines of the parents, or else by
+    Accelerate's configuration; 1 if not at all."""
     for words in commands:
         if "launch" not in words or not any("accelerate" in word for word in words[: words.index("launch")]):
             continue
-        for place, word in enumerate(words):
-            flag, _, value = word.partition("=")
-            if flag in ("--num_processes", "--num-processes"):
-                value = value or (words[place + 1] if place + 1 < len(words) else "1")
-                return int(value) if value.isdigit() else 1
+        named = _value(words, "--num_processes") or _configured(_value(words, "--config_file")).get("num_processes", 1)
+        return int(named) if str(named).isdigit() else 1
     return 1
+
+
+def _value(words: list[str], flag: str) -> str | None:
+    """What follows ``flag``, written with underscores or hyphens, in a command line; None where it is not there."""
+    for place, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in (flag, "--" + flag[2:].replace("_", "-")):
+            return value or next(iter(words[place + 1 :]), None)
+    return None
+
+
+def _configured(file: str | None) -> dict[str, Any]:
+    """What ``accelerate config`` wrote; nothing where it wrote nothing that can be read."""
+    from accelerate.commands.config.config_args import default_yaml_config_file
+
+    try:
+        found = yaml.safe_load(Path(file or default_yaml_config_file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}

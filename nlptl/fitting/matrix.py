@@ -21,18 +21,13 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
     """
     cells: dict[str, dict[str, list[float]]] = {}
     task = next(iter(setting.corpus.tasks))
-    equal = setting.recipe.transfer.model_copy(update={"weigh": "equal"})  # one source alone has nothing to weigh
-    setting = replace(
-        setting,
-        corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}),
-        recipe=setting.recipe.model_copy(update={"transfer": equal}),
-    )
+    setting = unweighed(with_task(setting, task))
     for seed, turn, groups in planned:
         domains = setting.corpus.domains
         for source in sorted(set(domains[turn.teach])):
             here = domains[turn.teach] == source
             alone = replace(turn, teach=turn.teach[here], sources=(source,), labels_of_target=0)
-            if not _can_teach(setting, task, alone, groups[here]):
+            if not can_teach(setting, task, alone, groups[here]):
                 continue
             model = solve_turn(setting, alone, groups[here], seed=seed).model
             for target in turn.targets:
@@ -45,7 +40,18 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
     return _means(cells)
 
 
-def _can_teach(setting: Setting, task: str, turn: Turn, groups: Ints) -> bool:
+def with_task(setting: Setting, task: str) -> Setting:
+    """The setting with one task."""
+    return replace(setting, corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}))
+
+
+def unweighed(setting: Setting) -> Setting:
+    """The setting in which no source is weighed: there is one, or none."""
+    equal = setting.recipe.transfer.model_copy(update={"weigh": "equal"})
+    return replace(setting, recipe=setting.recipe.model_copy(update={"transfer": equal}))
+
+
+def can_teach(setting: Setting, task: str, turn: Turn, groups: Ints) -> bool:
     """Whether each label is there often enough for folds, in rows that are not all copies of one another."""
     if len(np.unique(groups)) < 2:
         return False

@@ -13,7 +13,7 @@ from nlptl.contracts import Ints
 from nlptl.evaluate._scores import correct
 from nlptl.evaluate.compare import holm, mcnemar
 from nlptl.evaluate.predictions import MODEL
-from nlptl.fitting.matrix import _can_teach
+from nlptl.fitting.matrix import can_teach, unweighed, with_task
 from nlptl.fitting.turn import SOLVED, Outcome, solve_turn
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def negative_transfer(
     """
     rows = []
     for task in setting.corpus.tasks:
-        found = _sides(_alone(setting, task), planned, outcomes, task)
+        found = _sides(with_task(setting, task), planned, outcomes, task)
         tests = [
             mcnemar(_joined(sides, "ours"), _joined(sides, "own"), np.concatenate([side.part.ids for side in sides]))
             for sides in found.values()
@@ -61,7 +61,7 @@ def negative_transfer(
             lost = ours < own and p <= alpha
             rows.append({
                 "task": task, "target": target, "accuracy": ours, "own": own, "p_holm": p, "negative_transfer": lost,
-                "harmed_by": _harmed_by(_alone(setting, task), task, target, sides) if lost else [],
+                "harmed_by": _harmed_by(with_task(setting, task), task, target, sides) if lost else [],
             })  # fmt: skip
     return rows
 
@@ -69,11 +69,6 @@ def negative_transfer(
 def _joined(sides: Sequence[Side], name: str) -> Rights:
     """The sides' ``ours`` or ``own``, end to end."""
     return np.concatenate([getattr(side, name) for side in sides])
-
-
-def _alone(setting: Setting, task: str) -> Setting:
-    """The setting with one task."""
-    return replace(setting, corpus=replace(setting.corpus, tasks={task: setting.corpus.tasks[task]}))
 
 
 def _sides(
@@ -85,12 +80,12 @@ def _sides(
     for seed, turn, groups in planned:
         for target in turn.targets:
             here = domains[turn.teach] == target
-            if here.all() or not _can_teach(setting, task, replace(turn, teach=turn.teach[here]), groups[here]):
+            if here.all() or not can_teach(setting, task, replace(turn, teach=turn.teach[here]), groups[here]):
                 continue
             part = next(s for s in outcomes[seed, turn.name].scored if s.task == task).of_domain(target)
             alone = replace(turn, teach=turn.teach[here], labels_of_target=int(here.sum()))
             found.setdefault(target, []).append(
-                Side(seed, turn, groups, part, _rights(setting, alone, groups[here], task, target, seed))
+                Side(seed, turn, groups, part, _rights(unweighed(setting), alone, groups[here], task, target, seed))
             )
     return found
 
@@ -116,10 +111,12 @@ def _with_and_without(
     for side in sides:
         kept = setting.corpus.domains[side.turn.teach] != source
         less = replace(side.turn, teach=side.turn.teach[kept])
-        if kept.all() or not _can_teach(setting, task, less, side.groups[kept]):
+        if kept.all() or not can_teach(setting, task, less, side.groups[kept]):
             continue
         solved = side.part.probabilities.get(SOLVED, side.part.probabilities[MODEL])
-        without = _rights(setting, less, side.groups[kept], task, target, side.seed)
+        left = set(setting.corpus.domains[less.teach]) - set(side.turn.targets)
+        taught_by = setting if len(left) > 1 else unweighed(setting)
+        without = _rights(taught_by, less, side.groups[kept], task, target, side.seed)
         yield correct(solved, side.part.labels), without, side.part.ids
 
 

@@ -48,9 +48,10 @@ def train_model(
     """The model after the loop: from the solved heads where the body learns, else over its vectors; what the loop
     logged is added to ``history``."""
     if apart(setting.recipe):
-        return trained_apart(setting, turn, solved, seed, partial(_examples, setting, turn, solved))
+        examples_of = partial(_examples, setting, turn, solved)
+        return trained_apart(setting, turn, solved, seed, examples_of, objective(setting, turn))
     network = _network(setting, solved, seed)
-    network.objective = _objective(setting, turn)
+    network.objective = objective(setting, turn)
     examples = partial(_examples, setting, turn, solved, network)
     taught = examples(turn.teach)
     adapting = adaptation(setting, turn, network, taught, examples, seed=seed)
@@ -104,7 +105,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
     return Network(backbone, heads).to(setting.accelerator.device)
 
 
-def _objective(setting: Setting, turn: Turn) -> Objective:
+def objective(setting: Setting, turn: Turn) -> Objective:
     """What the loop minimises, as ``train`` says."""
     settings, corpus = setting.recipe.train, setting.corpus
     weights = {}

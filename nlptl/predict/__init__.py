@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlptl.errors import DataError
-from nlptl.predict.rows import Row, rows_of
+from nlptl.predict.rows import Row, lines_of, rows_of
 from nlptl.progress import bar
 from nlptl.saved import Model, load
+from nlptl.saved.parts import model_folder
 from nlptl.tune._shelf import Shelf
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def predict_file(
         served.use_batch_tokens(batch_tokens)
     parts = _open_parts(output, model, input, columns)
     with bar("predict") as progress:
-        done = 0
+        done = total = 0
         for number, chunk in enumerate(_chunks(rows)):
             part = parts / f"{number:08d}.parquet"
             if not part.is_file():
@@ -75,7 +76,8 @@ def predict_file(
                 _answer(served, chunk, number * CHUNK, columns).to_parquet(partial, index=False)
                 partial.replace(part)
             done += len(chunk)
-            progress(done, done)
+            total = total or lines_of(input)  # which can be read, now that a chunk of it was
+            progress(done, max(done, total))
     _join(sorted(parts.glob("*.parquet")), output)
     shutil.rmtree(parts)
     return output
@@ -113,6 +115,7 @@ def _plain(value: object) -> str | None:
 def _open_parts(output: Path, model: Path, input: Path, columns: dict[str, str | None]) -> Path:
     """The folder of finished chunks; one left by another model, input or column is cleared."""
     stat = input.stat()
+    model = model_folder(model)
     weights = sorted(model.rglob("*.safetensors"))
     # Of thousands of users' adapters, size and time must do: to read them all would take longer than to answer.
     apart = [path for path in weights if "adapters" in path.relative_to(model).parts]

@@ -40,6 +40,16 @@ def rows_of(path: Path, needed: tuple[str, ...], also: str | None = None) -> Ite
     return readers[path.suffix](path, needed, also)
 
 
+def lines_of(path: Path) -> int:
+    """About how many rows a file has, for progress: a csv's lines may be more."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(path).num_rows)
+    with path.open("rb") as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(2**22), b""))
+
+
 def texts_of(path: Path, column: str) -> list[str]:
     """The texts of a file, rows without one left out.
 

@@ -115,11 +115,14 @@ def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, tr
             ("balance", "kind"),
             f"{balance.kind} weighs tasks for one body, and tune.per: domain has many; set equal.",
         )
-    if train.validation > 0:
-        yield (
-            ("train", "validation"),
-            "chooses one epoch for all, and with tune.per: domain each domain trains by itself; set it to 0.",
-        )
+    one_for_all = {"validation": 0.0, "select": "source", "sampler": "proportional", "class_weights": None}
+    for name, plain in one_for_all.items():
+        if getattr(train, name) != plain:
+            yield (
+                ("train", name),
+                "is one for all, and with tune.per: domain each domain trains by itself; set it to "
+                f"{'null' if plain is None else plain}.",
+            )
 
 
 def rungs_have_rows(data: Any, tune: Any, train: Any) -> Problems:

@@ -12,7 +12,7 @@ from nlptl.recipe.yaml import KeyPath
 Problems: TypeAlias = Iterator[tuple[KeyPath, str]]
 
 
-def per_domain_is_solved(heads: Any, tune: Any, transfer: Any) -> Problems:
+def per_domain_is_solved(heads: Any, tune: Any, transfer: Any, encoder: Any) -> Problems:
     """Whether per-domain heads stand on vectors that no training moves, and nothing else chooses each domain's head."""
     for task, head in heads.items():
         if getattr(head, "per", None) is None:
@@ -25,6 +25,11 @@ def per_domain_is_solved(heads: Any, tune: Any, transfer: Any) -> Problems:
                 f"domain: heads of single domains are solved over a frozen body, and tune.kind is {tune.kind}. Set "
                 "tune: {kind: frozen}, or per: null.",
             )
+        if encoder.pool == "mix":
+            yield (
+                ("heads", task, "per"),
+                "domain: stands on fixed vectors, and pool: mix is trained; choose another pool.",
+            )
         if transfer.choose is not None:
             yield (
                 ("heads", task, "per"),
@@ -33,18 +38,18 @@ def per_domain_is_solved(heads: Any, tune: Any, transfer: Any) -> Problems:
             )
 
 
-def calibrated_out_of_fold(heads: Any, tune: Any, transfer: Any, adapt: Any) -> Problems:
+def calibrated_out_of_fold(heads: Any, tune: Any, transfer: Any, adapt: Any, encoder: Any) -> Problems:
     """Whether the model that answers has logits out of fold, and its labels can be decided as asked."""
     for task, head in heads.items():
         settings = getattr(head, "calibrate", None)
         if settings is None:
             continue
         place = ("heads", task, "calibrate")
-        if tune.learns or transfer.choose is not None or adapt:
+        if tune.learns or transfer.choose is not None or adapt or encoder.pool == "mix":
             yield (
                 place,
-                "is fitted on logits of solved heads out of fold; set tune: {kind: frozen}, transfer.choose: null and "
-                "adapt: [], or calibrate: null.",
+                "is fitted on logits of solved heads out of fold; set tune: {kind: frozen}, transfer.choose: null, "
+                "adapt: [] and another pool than mix, or calibrate: null.",
             )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (

@@ -110,7 +110,7 @@ def _reliability(tasks: Mapping[str, Any]) -> list[Chart]:
     return [
         line_chart(name, {"as it should be": [(0.0, 0.0), (1.0, 1.0)]} | {
             domain: [(bin["confidence"], bin["right"]) for bin in bins]
-            for domain, bins in list(task["reliability"].items())[:SHOWN_LABELS]
+            for domain, bins in list(task["reliability"].items())[: SHOWN_LABELS - 1]
         })
         for name, task in tasks.items()
     ]  # fmt: skip

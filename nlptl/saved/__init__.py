@@ -130,9 +130,10 @@ class Model:
         vectors: dict[str, Floats] = {}
         logits: dict[str, Floats] = {}
         for name, head in self.network.task_heads.items():
-            vectors[name] = np.concatenate([np.asarray(readings[part]) for part in head.reading.split("+")], axis=1)
+            read = head.reading.split("+")
+            vectors[name] = np.concatenate([np.asarray(readings[part]) for part in read], axis=1)
             with torch.no_grad():
-                answers = head({part: torch.as_tensor(np.asarray(x)).to(head.device) for part, x in readings.items()})
+                answers = head({part: torch.as_tensor(np.asarray(readings[part])).to(head.device) for part in read})
             logits[name] = answers.cpu().double().numpy() + beside.get(name, 0.0)
         return vectors, logits
 
@@ -292,8 +293,8 @@ def load(path: Path | str, *, device: torch.device | str | None = None) -> Model
     }
     network = Network(backbone, heads)
     network.heads.load_state_dict(under("heads/", tensors))
-    network.text_scores = found_again(network, described["tasks"])
+    device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    network.text_scores = found_again(network, described["tasks"], device)
     shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
     words = Words.load(folder / "lexical.json", under("words/", tensors))
-    network.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return Model(network, words, described["columns"], shelf, domain_heads, calibrations)
+    return Model(network.to(device), words, described["columns"], shelf, domain_heads, calibrations)

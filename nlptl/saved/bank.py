@@ -70,7 +70,7 @@ def _answer(
         with bank.route.taken(torch.from_numpy(slots[places]).to(device), batch.owners):
             readings = backbone(batch, network.readings)
             for task in tasks:
-                found[task][rows[places]] = network.task_heads[task](readings).double().cpu().numpy()
+                found[task][rows[places]] = network.task_heads[task](readings).cpu().double().numpy()
 
 
 def _parts(groups: Iterator[Ints]) -> Iterator[Ints]:

@@ -22,7 +22,7 @@ def named(network: Network, task: str) -> dict[str, str] | None:
     return None if scores is None else {"identity": scores.identity, "precision": scores.precision}
 
 
-def found_again(network: Network, described: Mapping[str, Any]) -> dict[str, TextScores]:
+def found_again(network: Network, described: Mapping[str, Any], device: str) -> dict[str, TextScores]:
     """By task: the bodies that ``model.json`` names.
 
     Args:
@@ -35,7 +35,7 @@ def found_again(network: Network, described: Mapping[str, Any]) -> dict[str, Tex
     for name, head in network.task_heads.items():
         settings, before = head.task.head, described[name].get("texts")
         if isinstance(settings, TextHead):
-            found[name] = settings.scores(head.task.labels, precision=before["precision"])
+            found[name] = settings.scores(head.task.labels, precision=before["precision"], device=device)
             if found[name].identity != before["identity"]:
                 raise ModelError(
                     f"task {name}: the model that reads its texts is another than the one it was made with; its "

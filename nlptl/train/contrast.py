@@ -93,7 +93,7 @@ class Contrasting:
         mean = losses.mean()
         mean.backward()
         # A row is as hard as its loss was when it was last met; the floor keeps every row in the draw.
-        hardness[rows] = np.maximum(losses.detach().double().cpu().numpy(), 0.05)
+        hardness[rows] = np.maximum(losses.detach().cpu().double().numpy(), 0.05)
         return float(mean.detach())
 
 

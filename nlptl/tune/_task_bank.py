@@ -65,7 +65,9 @@ class TaskBank(Bank):
         for slot in range(self.slots):
             self.draw(slot, generator)
         for a, _ in self._shared().values():
-            nn.init.kaiming_uniform_(a, a=math.sqrt(5), generator=generator)
+            fresh = torch.empty(a.shape)  # where the generator is
+            nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator)
+            a.copy_(fresh)
 
     def shared_adapter(self) -> dict[str, Tensor]:
         """What all tasks share, named as PEFT names it in its files."""
