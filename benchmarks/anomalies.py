@@ -1,7 +1,7 @@
 """Which questions are of none of 150 intents? AUROC of four scores on clinc150_small, official splits.
 
-What `recipes/anomalies.yaml` reports, without its baselines: 7,500 questions teach a prototype head on the
-mean of all layers, 4,500 of the intents and 1,000 of none are scored.
+As `recipes/anomalies.yaml`, but over the mean of all layers, where the recipe lets folds choose the reading: 7,500
+questions teach a prototype head, 4,500 of the intents and 1,000 of none are scored.
 
     python benchmarks/anomalies.py FOLDER
 """

@@ -177,9 +177,9 @@ def written() -> str:
     text = [
         "# Is anyone worse off with `choose: auto`?",
         "",
-        "Made by `python benchmarks/never_worse.py`, where what is",
+        "Made by `python benchmarks/never_worse.py table` from the cells beside it; that file",
     ]
-    text += ["compared is told; one rung shipped is shown for each seed."]
+    text += ["tells what is compared. One rung shipped is shown for each seed."]
     for candidates in CANDIDATES:
         cells = [cell for cell in finished() if cell["candidates"] == candidates]
         if cells:
