@@ -47,6 +47,7 @@ bench-full: bench  ## The same at full size: some hours.
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 256 5
 	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 32 5
 	$(BENCH)/growth.py full
+	$(BENCH)/frozen_layers.py $(DATA)/sms_spam.parquet 240 5
 	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet farmer-d,kaminski-v,kitchen-l 3
 	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet williams-w3 3
 

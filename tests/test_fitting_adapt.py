@@ -51,6 +51,8 @@ def test_terms_join_the_loss(tiny_encoder: Path, table: Path, tmp_path: Path, tu
     assert np.abs(answers(run) - answers(plain)).max() > 1e-6
     served = nlptl.load(tmp_path / "run").predict(["win a prize"])
     pd.testing.assert_frame_equal(served, run.predict(["win a prize"]), atol=1e-6)
+    cards = [(tmp_path / name / "model" / "README.md").read_text(encoding="utf-8") for name in ("run", "plain")]
+    assert ["| dee | 0 | 20 |" in card for card in cards] == [True, False]
 
 
 def test_a_target_without_texts_of_its_own_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:

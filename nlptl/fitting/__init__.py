@@ -211,8 +211,7 @@ def _encode(
         np.concatenate([part for _, turn, _ in planned for part in (turn.teach, turn.validate, turn.score)])
     )
     unscored = not any(len(turn.score) for _, turn, _ in planned)
-    reading = recipe.adapt or recipe.train.select != "source"
-    if reading or recipe.transfer.choose or recipe.transfer.weigh != "equal" or recipe.transfer.through or unscored:
+    if unscored or _reads_all_unlabelled(recipe):
         rows = np.unique(np.concatenate([rows, *(turn.unlabelled for _, turn, _ in planned)]))
     rows = np.concatenate([rows, np.arange(len(corpus.dataset), len(corpus.texts))])  # views of rows that teach
     if any(head.reads_unlabelled for head in recipe.heads.values()):
@@ -229,6 +228,13 @@ def _encode(
     tokens = tokenize(backbone, texts[some], pairs and pairs[some])
     facts = {"texts": len(texts), "truncated": tokens.truncated, "unknown": tokens.unknown, "measured": len(tokens)}
     return Vectors(rows, readings), facts
+
+
+def _reads_all_unlabelled(recipe: Recipe) -> bool:
+    """Whether something reads every unlabelled text; heads that calibrate on them read some."""
+    transfer = recipe.transfer
+    weighs = transfer.choose is not None or transfer.weigh != "equal" or bool(transfer.through)
+    return weighs or bool(recipe.adapt) or recipe.train.select != "source"
 
 
 def _fingerprint(recipe: Recipe, data: str, encoder: str, heads: list[str | None]) -> str:
@@ -266,11 +272,23 @@ def _save_models(setting: Setting, planned: Planned, models: Mapping[str, Model]
 
 
 def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
-    names, counts = np.unique(setting.corpus.domains[turn.teach].astype(str), return_counts=True)
+    recipe = setting.recipe
+    calibrates = any(head.reads_unlabelled for head in recipe.heads.values())
+    read = (
+        turn.unlabelled
+        if _reads_all_unlabelled(recipe)
+        else calibrating(turn.unlabelled if calibrates else turn.unlabelled[:0])
+    )
+
+    def by_domain(rows: Ints) -> dict[str, int]:
+        names, counts = np.unique(setting.corpus.domains[rows].astype(str), return_counts=True)
+        return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
     return CardFacts(
-        name=setting.recipe.name,
+        name=recipe.name,
         base_model=model.network.backbone.located.name,
-        taught_by={str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        taught_by=by_domain(turn.teach),
+        unlabelled=by_domain(read),
         adapter=hasattr(model.network.backbone.body, "peft_config"),
         parents=model.network.backbone.inherited.parents if model.network.backbone.inherited else (),
         lexical=model.words is not None,
