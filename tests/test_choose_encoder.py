@@ -68,6 +68,10 @@ def test_runs_and_encoders_stand_in_one_table(
     assert {row["encoder"] for row in rows} == {str(tmp_path / "runs" / "first"), str(encoders["blind"])}
     assert {row["reading"] for row in rows} == {"last", "layers", "last+layers", "layer.0", "layer.1"}
     assert rows[0]["encoder"] == str(tmp_path / "runs" / "first")
+    assert all({"logme", "knn", "hscore", "nleep"} <= set(row) for row in rows)
+    of_run = [row["encoder"] == str(tmp_path / "runs" / "first") for row in rows]
+    assert [row["leep"] is not None and row["nce"] <= 0 for row in rows] == of_run
+    assert len({(row["leep"], row["nce"]) for row in rows}) == 2
     scores = [row["score"] for row in rows]
     assert scores == sorted(scores, reverse=True)
     with pytest.raises(SystemExit) as end:

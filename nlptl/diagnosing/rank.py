@@ -42,7 +42,11 @@ class Ranking(Found):
         """A row a candidate, the best first."""
         for target, rows in self.items():
             for row in rows:
-                yield target, *(str(row[name]) for name in self._names), *(f"{row[name]:.3f}" for name in self._scores)
+                yield target, *(str(row[name]) for name in self._names), *(_shown(row[name]) for name in self._scores)
+
+
+def _shown(score: float | None) -> str:
+    return "–" if score is None else f"{score:.3f}"
 
 
 def rank_sources(recipe: Recipe) -> Ranking:

@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from nlptl.contracts import Ints
+from nlptl.diagnose.hscore import hscore
 from nlptl.diagnose.knn import knn_accuracy
+from nlptl.diagnose.leep import leep
 from nlptl.diagnose.logme import logme
+from nlptl.diagnose.nce import nce
+from nlptl.diagnose.nleep import nleep
 from nlptl.encoder.backbone import resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.fitting.corpus import Corpus
@@ -54,7 +58,8 @@ def rank_encoders(
     """Each of ``models`` at each reading, the best first: by the cross-validated loss of the first task's solved head.
 
     Only rows that teach are looked at. Beside ``score``, which is minus that loss in nats a row, stand the same head's
-    ``accuracy``, and LogME and the nearest neighbours' accuracy.
+    ``accuracy``, the nearest neighbours', LogME, H-score and NLEEP; and with ``each_layer``, LEEP and NCE of what an
+    earlier run answers, by its first task's head, which are None for an encoder without one.
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
@@ -78,6 +83,7 @@ def rank_encoders(
         store = FeatureStore.of(backbone) if settings.cache else None
         with bar(f"encode {model}") as progress:
             found = encode(backbone, texts, pairs, readings=parts(readings), store=store, progress=progress)
+        answered = _answered(model, texts, pairs, labels) if each_layer and not task.head.multilabel else {}
         for reading in dict.fromkeys(readings):
             vectors = np.concatenate([found[part] for part in parts([reading])], axis=1)
             solved = solve_head(task, {reading: vectors}, labels, held)
@@ -88,9 +94,22 @@ def rank_encoders(
                     "accuracy": float(np.mean(answers == labels)),
                     "logme": logme(vectors, labels),
                     "knn": knn_accuracy(vectors, labels, groups=of_groups),
+                    "hscore": hscore(vectors, labels),
+                    "nleep": nleep(vectors, labels),
+                    **answered,
                 }
             ranked.append(row)
     return sorted(ranked, key=lambda row: -float(row["score"]))
+
+
+def _answered(model: str, texts: Sequence[str], pairs: Sequence[str] | None, labels: Ints) -> dict[str, float | None]:
+    """How well the labels that an earlier run answers tell ours, as LEEP and NCE; None of an encoder without a head."""
+    if not is_run(model):
+        return {"leep": None, "nce": None}
+    from nlptl.saved import load
+
+    answers = next(iter(load(model).probabilities(texts, pairs).values()))
+    return {"leep": leep(answers, labels), "nce": nce(answers.argmax(axis=1), labels)}
 
 
 def as_encoder(settings: Encoder, model: str) -> Encoder:
