@@ -159,6 +159,11 @@ def test_rows_that_deserve_a_second_look(odd_rows: nlptl.Recipe) -> None:
     assert one["text"] == other["text"] and {one["label"], other["label"]} == {"ham", "spam"}
     assert all(row["label"] != row["suggested"] and row["domain"] == "ann" for row in found["noise"])
     assert found["rows"] == 60 + 2 + 30  # and none of the thirty that are scored
+    strange = found["anomalies"]
+    assert len(strange) == 30 and {row["domain"] for row in strange} == {"cy"} and strange[0]["label"] is None
+    assert [row["knn"] for row in strange] == sorted((row["knn"] for row in strange), reverse=True)
+    assert {"mahalanobis", "energy", "max_softmax"} <= set(strange[0])
+    assert "unlike what teaches" in found._repr_html_()
     json.dumps(dict(found))
     assert "2 copies" in repr(found) and "one text, two labels" in found._repr_html_()
 

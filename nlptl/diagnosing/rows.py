@@ -1,14 +1,17 @@
-"""Rows that deserve a second look before anything is trained: likely wrong labels, copies, and copies that conflict."""
+"""Rows that deserve a second look before anything is trained: likely wrong labels, copies, copies that conflict, and
+texts unlike any that teaches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from nlptl.contracts import UNLABELLED, Ints
 from nlptl.contracts.diagnose import View
+from nlptl.diagnose.anomaly import Anomaly
 from nlptl.diagnose.duplicates import Duplicates
 from nlptl.diagnose.noise import Noise
 from nlptl.diagnosing.found import Found
@@ -16,17 +19,17 @@ from nlptl.diagnosing.look import READING, Look
 from nlptl.errors import DataError
 from nlptl.recipe import Recipe
 
-if TYPE_CHECKING:
-    pass
-
 SHOWN = 20
 """Rows of each kind in a printed table; all are in the mapping."""
 EXCERPT = 60
 
 
 class RowFindings(Found):
-    """``noise``, ``conflicts`` and ``duplicates`` as lists of plain values, and how many rows were looked at; prints as
-    a table."""
+    """``noise``, ``conflicts``, ``duplicates`` and ``anomalies`` as lists of plain values, and how many rows were seen.
+
+    Prints as a table. ``anomalies`` are the texts that do not teach, the strangest first by ``knn``: distance to the tenth nearest that
+    does. ``mahalanobis``, ``energy`` and ``max_softmax`` stand beside it (``nlptl.diagnose.anomaly``).
+    """
 
     columns = ("found", "id", "domain", "label", "likely", "text")
 
@@ -50,6 +53,8 @@ class RowFindings(Found):
                 ids = ", ".join(row["id"] for row in group[:3]) + (" …" if len(group) > 3 else "")
                 domains = " / ".join(dict.fromkeys(row["domain"] for row in group))
                 yield said, ids, domains, labels, "", _excerpt(group[0]["text"])
+        for row in self["anomalies"][:SHOWN]:
+            yield "unlike what teaches", row["id"], row["domain"], "–", f"{row['knn']:.3f}", _excerpt(row["text"])
 
 
 def diagnose_rows(recipe: Recipe) -> RowFindings:
@@ -79,7 +84,21 @@ def diagnose_rows(recipe: Recipe) -> RowFindings:
     return RowFindings({
         "rows": len(rows), "copies": copies["copies"], "noise": wrong,
         "conflicts": groups["conflicts"], "duplicates": groups["groups"],
+        "anomalies": [told(place) | scores for place, scores in _strange(view)],
     })  # fmt: skip
+
+
+def _strange(view: View) -> list[tuple[int, dict[str, float]]]:
+    """The rows that do not teach, each with its scores against those that do, the strangest first."""
+    assert view.labels is not None
+    asked = view.labels == UNLABELLED
+    if asked.all() or not asked.any():
+        return []
+    sides = replace(view, domain=np.where(asked, "asked", "seen"), target="asked")
+    scores = Anomaly().measure(sides)
+    rows = [dict(zip(scores, values, strict=True)) for values in zip(*scores.values(), strict=True)]
+    found = list(zip(np.flatnonzero(asked).tolist(), rows, strict=True))
+    return sorted(found, key=lambda row: -row[1]["knn"])
 
 
 def _view(look: Look) -> tuple[View, Ints]:
