@@ -27,8 +27,8 @@ EXCERPT = 60
 class RowFindings(Found):
     """``noise``, ``conflicts``, ``duplicates`` and ``anomalies`` as lists of plain values, and how many rows were seen.
 
-    Prints as a table. ``anomalies`` are the texts that do not teach, the strangest first by ``knn``: distance to the tenth nearest that
-    does. ``mahalanobis``, ``energy`` and ``max_softmax`` stand beside it (``nlptl.diagnose.anomaly``).
+    Prints as a table. ``anomalies`` are the texts that do not teach, the strangest first by ``knn``: distance to the
+    tenth nearest that does; ``mahalanobis``, ``energy``, ``max_softmax`` stand beside it (``nlptl.diagnose.anomaly``).
     """
 
     columns = ("found", "id", "domain", "label", "likely", "text")
