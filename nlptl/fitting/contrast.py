@@ -22,6 +22,7 @@ from nlptl.heads._crossfit import Body, Choice, choose_crossfit, solve_chosen
 from nlptl.heads._reading import CHOICES, parts
 from nlptl.heads._solved import Folds, LinearWeights
 from nlptl.model import Network, TaskHead
+from nlptl.progress import bar
 from nlptl.saved import Model
 from nlptl.saved.taken import load_backbone
 from nlptl.train.contrast import Contrasting
@@ -133,14 +134,16 @@ def learn(lesson: Lesson) -> Contrasted:
     bodies = [_body(lesson, classes) for classes in taught]
     best: tuple[int, Choices] | None = None
     steps = 0
-    while steps < lesson.tune.steps:
-        for body in bodies:
-            body.advance(min(lesson.tune.check_steps, lesson.tune.steps - steps))
-        now = _choices(lesson, folds, _read_each(lesson, bodies))
-        if best is not None and _losses(now).mean() >= _losses(best[1]).mean():
-            break
-        steps = bodies[0].steps
-        best = (steps, now)
+    with bar("contrast") as progress:
+        while steps < lesson.tune.steps:
+            for body in bodies:
+                body.advance(min(lesson.tune.check_steps, lesson.tune.steps - steps))
+                progress(sum(each.steps for each in bodies), lesson.tune.steps * len(bodies))
+            now = _choices(lesson, folds, _read_each(lesson, bodies))
+            if best is not None and _losses(now).mean() >= _losses(best[1]).mean():
+                break
+            steps = bodies[0].steps
+            best = (steps, now)
     assert best is not None
     tried: list[dict[str, Any]] = [
         {"rung": "contrastive", "validation loss": float(_losses(best[1]).mean()), "won": True, "steps": best[0]}
