@@ -76,9 +76,10 @@ def _saved(made: nlptl.Recipe, path: Path) -> Path:
 
 
 def test_a_threshold_that_too_few_rows_can_show_is_refused_with_the_reason(
-    tiny_encoder: Path, table: Path, tmp_path: Path
+    tiny_encoder: Path, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = nlptl.fit(recipe(tiny_encoder, table, {"max_loss": 0.001}), out=tmp_path / "run")
+    assert "task spam has no threshold" in caplog.text and "takes at least 3000 rows" in caplog.text
     assert run.model().calibrations["spam"].threshold is None
     assert "takes at least 3000 rows" in run.results["chosen"][0]["no threshold"]
     assert "takes at least 3000 rows" in (tmp_path / "run" / "report.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from nlptl.fitting.corpus import Corpus
 if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting, SolvedTurn
     from nlptl.transfer.plan import Turn
+
+log = logging.getLogger("nlptl")
 
 
 def calibrations(
@@ -36,6 +39,8 @@ def calibrations(
             held = np.flatnonzero((logits != 0).any(axis=1))  # 0 where no fold held a row out
             domains = [str(domain) for domain in corpus.domains[rows[held]]]
             fitted[name] = calibrate(settings, task, logits[held], corpus.encoded[name][rows[held]], domains)
+            if fitted[name].reason is not None:
+                log.warning("task %s has no threshold, and answers the likeliest label: %s", name, fitted[name].reason)
     return fitted
 
 
