@@ -64,6 +64,9 @@ def test_sources_that_are_weighed_are_left_out_in_turn_too(
     assert row["negative_transfer"] and row["harmed_by"]
 
 
-def test_without_labels_of_the_target_nobody_can_say(tiny_encoder: Path, tmp_path: Path) -> None:
+def test_without_labels_of_the_target_nobody_can_say(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     unseen = run(mail(), tiny_encoder, tmp_path, target="dee", target_labels=0)
     assert unseen.results["negative_transfer"] == []
+    assert "nobody can say whether transfer hurt" in caplog.text

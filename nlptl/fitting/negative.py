@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from nlptl.evaluate.predictions import Scored
     from nlptl.fitting.setting import Setting
     from nlptl.transfer.plan import Turn
+
+log = logging.getLogger("nlptl")
 
 Planned = Sequence[tuple[int, "Turn", Ints]]
 Rights = npt.NDArray[np.bool_]
@@ -63,6 +66,11 @@ def negative_transfer(
                 "task": task, "target": target, "accuracy": ours, "own": own, "p_holm": p, "negative_transfer": lost,
                 "harmed_by": _harmed_by(with_task(setting, task), task, target, sides) if lost else [],
             })  # fmt: skip
+    if not rows:
+        log.warning(
+            "evaluate.negative_transfer: no target shows enough labels for a head of its own (transfer.target_labels), "
+            "so that nobody can say whether transfer hurt"
+        )
     return rows
 
 
