@@ -1,7 +1,7 @@
 """Sequences of a batch laid end to end, so that products meet no padding; attention alone sees them side by side.
 
 On processors, where products take most of the time. Vectors are those of the padded batch, to the bit: each token's row
-of a product is the same sum, and attention runs on the same padded tensors (measured on BERT, float32).
+of a product is the same sum, and attention runs on the same padded tensors (measured on BERT, float32, one thread).
 """
 
 from __future__ import annotations
