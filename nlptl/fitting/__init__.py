@@ -275,9 +275,7 @@ def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
     recipe = setting.recipe
     calibrates = any(head.reads_unlabelled for head in recipe.heads.values())
     read = (
-        turn.unlabelled
-        if _reads_all_unlabelled(recipe)
-        else calibrating(turn.unlabelled if calibrates else turn.unlabelled[:0])
+        turn.unlabelled if _reads_all_unlabelled(recipe) else calibrating(turn.unlabelled)[: None if calibrates else 0]
     )
 
     def by_domain(rows: Ints) -> dict[str, int]:

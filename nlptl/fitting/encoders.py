@@ -58,8 +58,8 @@ def rank_encoders(
     """Each of ``models`` at each reading, the best first: by the cross-validated loss of the first task's solved head.
 
     Only rows that teach are looked at. Beside ``score``, which is minus that loss in nats a row, stand the same head's
-    ``accuracy``, the nearest neighbours', LogME, H-score and NLEEP; and with ``each_layer``, LEEP and NCE of what an
-    earlier run answers, by its first task's head, which are None for an encoder without one.
+    ``accuracy``, the nearest neighbours' and LogME; with ``each_layer`` H-score and NLEEP too, and LEEP and NCE of what
+    an earlier run answers, by its first task's head: None for an encoder without one, or where that is multilabel.
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
@@ -94,21 +94,26 @@ def rank_encoders(
                     "accuracy": float(np.mean(answers == labels)),
                     "logme": logme(vectors, labels),
                     "knn": knn_accuracy(vectors, labels, groups=of_groups),
-                    "hscore": hscore(vectors, labels),
-                    "nleep": nleep(vectors, labels),
-                    **answered,
                 }
+                if each_layer:  # to be looked at; the choice does not ask them
+                    row |= {"hscore": hscore(vectors, labels), "nleep": nleep(vectors, labels), **answered}
             ranked.append(row)
     return sorted(ranked, key=lambda row: -float(row["score"]))
 
 
 def _answered(model: str, texts: Sequence[str], pairs: Sequence[str] | None, labels: Ints) -> dict[str, float | None]:
-    """How well the labels that an earlier run answers tell ours, as LEEP and NCE; None of an encoder without a head."""
+    """How well the labels that an earlier run answers tell ours, as LEEP and NCE, in nats a row; None where it has no
+    head whose labels exclude one another."""
+    unknown: dict[str, float | None] = {"leep": None, "nce": None}
     if not is_run(model):
-        return {"leep": None, "nce": None}
+        return unknown
     from nlptl.saved import load
 
-    answers = next(iter(load(model).probabilities(texts, pairs).values()))
+    run = load(model)
+    first, theirs = next(iter(run.tasks.items()))
+    if theirs.head.multilabel:
+        return unknown
+    answers = run.probabilities(texts, pairs)[first]
     return {"leep": leep(answers, labels), "nce": nce(answers.argmax(axis=1), labels)}
 
 

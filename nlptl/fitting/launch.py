@@ -1,4 +1,4 @@
-"""Telling the user when a launcher was asked for several processes and started one."""
+"""This process among those that a launcher started; what the launcher cannot be asked for, and what it did not do."""
 
 from __future__ import annotations
 

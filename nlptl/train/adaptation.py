@@ -95,8 +95,7 @@ class Adaptation:
             share = self.guessing.weight * len(rows[1]) / (labelled or len(rows[1]))
             total = total.to(terms[GUESSED].device) + share * terms[GUESSED]
         learning = [*self._learning(), *(p for p in self.layers.parameters() if p.requires_grad)]
-        scale = 1.0 if accelerator.scaler is None else accelerator.scaler.get_scale()
-        found = torch.autograd.grad(total * scale, learning, allow_unused=True)
+        found = torch.autograd.grad(total, learning, allow_unused=True)
         for parameter, gradient in zip(learning, found, strict=True):
             if gradient is not None:
                 mean = accelerator.reduce(gradient, "mean")

@@ -14,7 +14,6 @@ from torch.nn import Module, Parameter
 
 from nlptl.balance._weighing import leave
 from nlptl.contracts import Ints
-from nlptl.errors import RunError
 from nlptl.model import Batch, Examples
 from nlptl.train.batches import share_of
 from nlptl.train.views import StepViews
@@ -54,11 +53,6 @@ class StepLosses:
     def gradients(self, shared: Sequence[Parameter]) -> tuple[Tensor, Tensor]:
         """The (tasks,) losses, and (tasks, numbers in ``shared``) the gradient of each; ``own`` parameters are left
         with the gradient of the plain sum."""
-        if self.accelerator.scaler is not None:
-            raise RunError(
-                "gradients of single tasks are not taken under fp16 mixed precision; launch with bf16 or no, or set "
-                "balance: {kind: equal}."
-            )
         every = [*shared, *self.own]
         flat: list[Tensor] = []
         total: Tensor | None = None
