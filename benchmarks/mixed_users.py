@@ -1,8 +1,10 @@
 """Texts of many users in one batch, each through the user's own adapter, beside PEFT's `adapter_names` and by user.
 
-Compared: token ids to hidden states of one batch of texts by as many users: ours (gathered, batched product), PEFT with
-`adapter_names`, and PEFT with `set_adapter` user by user. Adapters lie in memory in all three; float32.
-Fair, because: the same adapters, tokens and padding; the hidden states are compared (`furthest`).
+Compared: token ids to hidden states of one batch of texts by as many users, in the order in which they come: ours as
+`predict` runs a batch (gathered, batched product; on a processor texts lie end to end), PEFT with `adapter_names`, and
+PEFT with `set_adapter` user by user. Adapters lie in memory in all three; float32.
+Fair, because: the same adapters and the same padded batch of token ids is given to both; the hidden states of all
+tokens that count are compared (`furthest`).
 
     python benchmarks/mixed_users.py sms_spam.parquet [users,users,…] [repeats]
 """
@@ -49,42 +51,34 @@ def measure(
             peft.load_adapter(str(Path(folder) / name), adapter_name=name)
     peft.eval().to(device)
     tokens = tokenize(backbone, texts)
-    parts = [tokens.batch(np.arange(start, min(start + 64, users)), device) for start in range(0, users, 64)]
+    batch = tokens.batch(np.arange(users), device)
+    lengths = batch.attention_mask.sum(1).tolist()
     seats = torch.arange(1, users + 1, device=device)
-    found: dict[str, list[torch.Tensor]] = {}
+    found: dict[str, torch.Tensor] = {}
 
     def ours() -> None:
-        found["ours"] = []
-        for place, batch in enumerate(parts):
-            slots = seats[place * 64 : place * 64 + batch.rows]
-            with bank.route.taken(slots, batch.owners):
-                hidden = backbone.body(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
-            found["ours"].append(hidden.last_hidden_state)
+        with bank.route.taken(seats, batch.owners):
+            found["ours"] = backbone.token_vectors(batch)
 
     def mixed() -> None:
-        found["mixed"] = []
-        for place, batch in enumerate(parts):
-            hidden = peft(
-                input_ids=batch.input_ids, attention_mask=batch.attention_mask,
-                adapter_names=names[place * 64 : place * 64 + batch.rows],
-            )  # fmt: skip
-            found["mixed"].append(hidden.last_hidden_state)
+        given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        found["mixed"] = peft(**given, adapter_names=names).last_hidden_state
 
     def by_user() -> None:
-        for place, batch in enumerate(parts):
-            for row in range(batch.rows):
-                length = int(batch.attention_mask[row].sum())
-                peft.set_adapter(names[place * 64 + row])
-                peft(input_ids=batch.input_ids[row : row + 1, :length],
-                     attention_mask=batch.attention_mask[row : row + 1, :length])  # fmt: skip
+        for row, length in enumerate(lengths):
+            peft.set_adapter(names[row])
+            peft(
+                input_ids=batch.input_ids[row : row + 1, :length],
+                attention_mask=batch.attention_mask[row : row + 1, :length],
+            )
 
     result = paired({"ours": ours, "adapter_names": mixed, "user by user": by_user}, repeats=repeats)
-    furthest = max(float((a - b).abs().max()) for a, b in zip(found["ours"], found["mixed"], strict=True))
+    furthest = float((found["ours"] - found["mixed"])[batch.attention_mask.bool()].abs().max())
     return result | {"users": users, "furthest": furthest}
 
 
 def main(data: str, users: str = "8,64,256", repeats: str = "5") -> None:
-    """One cell a number of users; each has one text, in batches of 64."""
+    """One cell a number of users; each has one text."""
     texts = list(dict.fromkeys(pd.read_parquet(data).text))
     for count in map(int, users.split(",")):
         cell("mixed_users", f"{count} users", lambda count=count: measure(texts[:count], count, int(repeats)))

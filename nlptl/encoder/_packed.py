@@ -27,43 +27,44 @@ FULL = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Where the tokens of a packed batch stand in the padded one, row after row: ``places`` (tokens,)."""
+    """Where the tokens of a packed batch stand in the padded one, and back.
+
+    ``places`` (length,): of each packed token, row after row. ``back`` (sequences × tokens,): of each padded token, and
+    of padding any token at all, since nothing looks at what is there.
+    """
 
     places: Tensor
+    back: Tensor
     mask: Tensor
 
     @classmethod
     def of(cls, batch: TokenBatch) -> Packing:
-        """Of the tokens of ``batch`` that count."""
+        """Of the tokens of ``batch`` that count. The packed sequence is filled up to a multiple, as padded ones are,
+        with its last token: products of a few rows are summed in another order."""
         mask = batch.attention_mask.bool()
-        return cls(mask.flatten().nonzero()[:, 0], mask)
+        real = mask.flatten().nonzero()[:, 0]
+        filler = real[-1:].expand(-len(real) % PAD_MULTIPLE)
+        return cls(torch.cat([real, filler]), (mask.flatten().cumsum(0) - 1).clamp(min=0), mask)
 
-    @property
-    def length(self) -> int:
-        """Tokens of the packed sequence. A multiple as in padded batches, filled up with padding: products of a few
-        rows are summed in another order."""
-        return -(-len(self.places) // PAD_MULTIPLE) * PAD_MULTIPLE
-
-    def pack(self, padded: Tensor, fill: int) -> Tensor:
+    def pack(self, padded: Tensor) -> Tensor:
         """(sequences, tokens, …) → (1, length, …)."""
-        packed = padded.new_full((1, self.length, *padded.shape[2:]), fill)
-        packed[0, : len(self.places)] = padded.flatten(0, 1)[self.places]
-        return packed
+        return padded.flatten(0, 1).index_select(0, self.places)[None]
+
+    def spread(self, packed: Tensor) -> Tensor:
+        """(length, …) → (sequences, tokens, …), anything where there is padding."""
+        return packed.index_select(0, self.back).view(*self.mask.shape, *packed.shape[1:])
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """(length, …) → (sequences, tokens, …), zero where there is padding."""
-        spread = packed.new_zeros(self.mask.numel(), *packed.shape[1:])
-        return spread.index_copy(0, self.places, packed[: len(self.places)]).view(*self.mask.shape, *packed.shape[1:])
+        """(1, length, width) → (sequences, tokens, width), zero where there is padding."""
+        return self.spread(packed[0]) * self.mask[:, :, None]
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, scaling: float | None) -> Tensor:
         """(1, heads, length, size) each → (1, length, heads, size): each sequence attends to itself."""
-        query_, key_, value_ = (self.unpack(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value))
+        query_, key_, value_ = (self.spread(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value))
         found = nn.functional.scaled_dot_product_attention(
             query_, key_, value_, attn_mask=self.mask[:, None, None, :], dropout_p=dropout, scale=scaling
         )
-        packed = query.new_zeros(self.length, *query.shape[1::2])
-        packed[: len(self.places)] = found.transpose(1, 2).flatten(0, 1)[self.places]
-        return packed[None]
+        return self.pack(found.transpose(1, 2))
 
 
 def packs(body: Any, batch: TokenBatch) -> bool:
@@ -72,9 +73,7 @@ def packs(body: Any, batch: TokenBatch) -> bool:
         return False
     if body.config.model_type not in FIRST_POSITION or float(batch.attention_mask.float().mean()) > FULL:
         return False
-    # What hooks into the embeddings, or sends each row through weights of its own, expects rows side by side.
-    apart = any(getattr(module, "by_row", False) for module in body.modules())
-    return not (apart or body.get_input_embeddings()._forward_hooks)
+    return not body.get_input_embeddings()._forward_hooks  # what hooks in there expects rows side by side
 
 
 def run_packed(body: Any, batch: TokenBatch, *, output_hidden_states: bool) -> Any:
@@ -84,17 +83,17 @@ def run_packed(body: Any, batch: TokenBatch, *, output_hidden_states: bool) -> A
     start = first and first + config.pad_token_id
     columns = torch.arange(batch.input_ids.shape[1]).expand_as(batch.input_ids)
     given = {
-        "input_ids": packing.pack(batch.input_ids, config.pad_token_id or 0),
-        "position_ids": packing.pack(columns + start, start),
+        "input_ids": packing.pack(batch.input_ids),
+        "position_ids": packing.pack(columns + start),
     }
     if batch.token_type_ids is not None:
-        given["token_type_ids"] = packing.pack(batch.token_type_ids, 0)
-    lower = None if batch.lower is None else replace(batch.lower, hidden=packing.pack(batch.lower.hidden, 0))
-    with _attending(config), resumed(body, lower):
+        given["token_type_ids"] = packing.pack(batch.token_type_ids)
+    lower = None if batch.lower is None else replace(batch.lower, hidden=packing.pack(batch.lower.hidden))
+    with _attending(config), _told(body, packing), resumed(body, lower):
         output = body(**given, packing=packing, output_hidden_states=output_hidden_states)
-    output.last_hidden_state = packing.unpack(output.last_hidden_state[0])
+    output.last_hidden_state = packing.unpack(output.last_hidden_state)
     if output_hidden_states:
-        output.hidden_states = tuple(packing.unpack(layer[0]) for layer in output.hidden_states)
+        output.hidden_states = tuple(packing.unpack(layer) for layer in output.hidden_states)
     return output
 
 
@@ -110,6 +109,19 @@ def _attending(config: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
+
+
+@contextmanager
+def _told(body: Any, packing: Packing) -> Iterator[None]:
+    """While it lasts, modules that send each row through weights of its own (``by_row``) know where rows stand."""
+    by_row = [module for module in body.modules() if getattr(module, "by_row", False)]
+    for module in by_row:
+        module.packing = packing
+    try:
+        yield
+    finally:
+        for module in by_row:
+            module.packing = None
 
 
 def _attention(

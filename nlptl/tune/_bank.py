@@ -21,6 +21,8 @@ from nlptl.errors import ModelError
 if TYPE_CHECKING:
     from peft import LoraConfig
 
+    from nlptl.encoder._packed import Packing
+
 PREFIX = "base_model.model."
 """What PEFT writes before the path of a matrix."""
 
@@ -33,7 +35,7 @@ def low_rank(x: Tensor, a: Tensor, b: Tensor, slots: Tensor, scale: float) -> Te
     factors' own type.
     """
     a, b = a[slots].to(x.dtype), b[slots].to(x.dtype)
-    return torch.bmm(torch.bmm(x, a.mT), b.mT) * scale
+    return torch.bmm(torch.bmm(x, a.mT) * scale, b.mT)
 
 
 def own_linear(x: Tensor, weight: Tensor, bias: Tensor, slots: Tensor) -> Tensor:
@@ -61,7 +63,9 @@ class Route:
 class BankLinear(nn.Module):
     """A frozen linear map with one low-rank difference a slot beside it."""
 
-    by_row = True  # which the encoder looks for
+    by_row = True
+    packing: Packing | None = None
+    """Where rows stand in ``x`` if they lie end to end; the encoder, which looks for ``by_row``, tells it."""
 
     def __init__(self, base: nn.Linear, slots: int, config: LoraConfig, route: Route) -> None:
         super().__init__()
@@ -74,17 +78,20 @@ class BankLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(sequences, tokens, inputs) → (sequences, tokens, outputs)."""
-        slots = self.route.sequences
+        slots, packing = self.route.sequences, self.packing
         if slots is None:
             raise RuntimeError("the bank does not know which slots the batch goes through: route it first")
-        if len(slots) != len(x):
+        rows = nn.functional.dropout(x, self.dropout, self.training)
+        if packing is not None:
+            rows = packing.spread(rows[0])
+        if len(slots) != len(rows):
             raise ModelError(
                 "this encoder's attention sends more than the batch's texts through an adapted matrix (deberta's "
                 "relative positions), so rows cannot have adapters of their own; choose another encoder, or "
                 "tune.targets: mlp."
             )
-        dropped = nn.functional.dropout(x, self.dropout, self.training)
-        added: Tensor = self.base(x) + low_rank(dropped, self.lora_A, self.lora_B, slots, self.scale)
+        low = low_rank(rows, self.lora_A, self.lora_B, slots, self.scale)
+        added: Tensor = self.base(x) + (low if packing is None else packing.pack(low))
         return added
 
 

@@ -51,7 +51,7 @@ def test_gradients_are_those_of_the_padded_batch() -> None:
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
 
 
-def test_what_cannot_run_packed_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_run_packed_does_not() -> None:
     body, given = tiny_body("bert"), batch()
     full = replace(given, attention_mask=torch.ones_like(given.attention_mask))
     assert not packs(body, full)
@@ -60,8 +60,6 @@ def test_what_cannot_run_packed_does_not(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not packs(body, given)
     hook.remove()
     assert packs(body, given)
-    monkeypatch.setattr(type(body.encoder), "by_row", True, raising=False)
-    assert not packs(body, given)
 
 
 @pytest.mark.parametrize("model", ["tiny", "default"])

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from tiny_bodies import FAMILIES, holding, tiny_body
 from transformers import AutoModel
 
+from nlptl.encoder._packed import packs, run_packed
+from nlptl.encoder.tokens import TokenBatch
 from nlptl.errors import ModelError
 from nlptl.tune import Lora
 from nlptl.tune._bank import Bank, low_rank, own_linear
 from nlptl.tune._shelf import INDEX, Shelf, adapter_id, index, put_away
+from nlptl.tune._task_bank import TaskBank
 
 PEOPLE = ("ann.lee@example.org", "bob", "bobby", "Ünal/ü", "v1.2")
 IDS = torch.tensor([[1, 7, 8, 9, 10, 2], [1, 11, 12, 2, 0, 0], [1, 7, 8, 9, 10, 2]])
@@ -76,6 +79,40 @@ def test_a_slot_is_a_stock_peft_adapter(family: str, tmp_path: Path) -> None:
 def test_slot_zero_is_the_pretrained_body() -> None:
     body = tiny_body("bert")
     torch.testing.assert_close(through(stacked(body), body, [0, 0, 0]), hidden(tiny_body("bert")), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("bank_of", [Bank, TaskBank])
+def test_rows_end_to_end_go_through_their_own_slots(bank_of: type[Bank]) -> None:
+    lengths = torch.tensor([3, 17, 8, 1])
+    mask = torch.arange(20) < lengths[:, None]
+    ids = torch.randint(3, 50, mask.shape, generator=torch.Generator().manual_seed(0)) * mask
+    owners = torch.tensor([0, 1, 1, 2])  # the second text comes in two sequences
+    batch = TokenBatch(ids, mask.long(), None, owners, 3)
+    body = tiny_body("bert")
+    config = LoraConfig(r=2, lora_alpha=4, lora_dropout=0.0, target_modules=r".*\.(query|value)")
+    bank: Bank = TaskBank(body, config, ("a", "b", "c", "d")) if bank_of is TaskBank else Bank(body, config, 4)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, part in body.named_parameters():
+            if ".lora_" in name:
+                part.normal_(std=0.1, generator=generator)
+    found: list[list[torch.Tensor]] = []
+    for run in (lambda: run_packed(body, batch, output_hidden_states=False), lambda: body(**batch.given())):
+        body.zero_grad()
+        with bank.route.taken(torch.tensor([2, 0, 3]), owners):
+            hidden = run().last_hidden_state[mask]
+        hidden.pow(2).sum().backward()
+        found.append(
+            [
+                hidden.detach(),
+                *(part.grad for layer in bank.layers.values() for part in layer.parameters() if part.grad is not None),
+            ]
+        )
+    assert packs(body, batch)
+    assert len(found[0]) > 2 * len(bank.layers)
+    for packed, padded in zip(*found, strict=True):
+        torch.testing.assert_close(packed, padded, atol=1e-4, rtol=1e-4)
+    assert all(layer.packing is None for layer in bank.layers.values())
 
 
 def test_a_slot_is_drawn_as_peft_draws() -> None:
