@@ -23,6 +23,7 @@ from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
+from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 
 
@@ -101,7 +102,7 @@ def augmented(learn: Learn, setting: Setting, turn: Turn, groups: Ints, held_bac
     wide = replace(turn, name=name, teach=np.concatenate([turn.teach, views]))
     with_all = learn(setting, wide, np.concatenate([groups, groups[origins]]))
     without, with_ = (_losses(setting, each, turn, held_back) for each in (plain, with_all))
-    kept = wins(with_, without)
+    kept = of_first(wins(with_, without))
     told = {
         "augment": "+".join(way.kind for way in ways), "rows added": len(views), "rows that chose": len(without),
         "loss without": float(without.mean()), "loss with": float(with_.mean()), "kept": kept,

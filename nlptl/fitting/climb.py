@@ -16,6 +16,7 @@ from nlptl.fitting.train import trains
 from nlptl.recipe import Recipe
 from nlptl.registry import find
 from nlptl.saved import Model
+from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 from nlptl.tune.auto import Auto
 
@@ -43,7 +44,7 @@ def climb(
         named = turn if len(rungs) == 1 else replace(turn, name=f"{turn.name} {name}")
         model = train(here, named, held_back, solved) if trains(recipe) else solved.model
         losses = validation_losses(setting, held_back, model) if len(rungs) > 1 else np.zeros(1)
-        won = best is None or wins(losses, best[2])
+        won = best is None or of_first(wins(losses, best[2]))
         tried.append({"rung": name, "validation loss": float(losses.mean()), "won": won})
         if not won:
             break

@@ -21,6 +21,7 @@ from nlptl.model import Network, TaskHead
 from nlptl.progress import bar
 from nlptl.saved import Model
 from nlptl.saved.words import Words
+from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 
 Outcomes: TypeAlias = dict[tuple[int, str], Outcome]
@@ -43,7 +44,7 @@ def settle(
         outcomes: of the solved heads.
     """
     climbed = {(seed, turn.name): _climb(setting, seed, turn, groups, outcomes) for seed, turn, groups in planned}
-    verdicts = {seed: _verdicts(setting, climbed, seed) for seed in sorted({seed for seed, _ in outcomes})}
+    verdicts = of_first({seed: _verdicts(setting, climbed, seed) for seed in sorted({seed for seed, _ in outcomes})})
     settled = {
         (seed, turn.name): _settled(
             setting, seed, turn, groups, outcomes[seed, turn.name], climbed[seed, turn.name], verdicts[seed]

@@ -12,6 +12,7 @@ from nlptl.contracts import Task
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.heads._reading import every_layer
 from nlptl.heads._solved import fold_loss
+from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 
 CLOSE = 1.05
@@ -24,7 +25,7 @@ def with_layers(setting: Setting, turn: Turn, solved: SolvedTurn) -> tuple[Setti
     tune = setting.recipe.tune
     if not tune.asks_layers:
         return setting, ()
-    losses = layer_losses(setting, turn, solved)
+    losses = of_first(layer_losses(setting, turn, solved))
     chosen = tune.model_copy(update={"layers": top_layers(losses)})
     return replace(setting, recipe=setting.recipe.model_copy(update={"tune": chosen})), losses
 

@@ -1,10 +1,14 @@
-"""Rows of all processes as one tensor, with their gradients."""
+"""Rows of all processes as one tensor, with their gradients; and what one decides for all."""
+
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nlptl.train.batches import share_of
+
+Decided = TypeVar("Decided")
 
 
 def gathered(tensor: Tensor, rows: int) -> Tensor:
@@ -25,3 +29,15 @@ def gathered(tensor: Tensor, rows: int) -> Tensor:
     padded = torch.cat([tensor, tensor.new_zeros(missing, *tensor.shape[1:])]) if missing else tensor
     parts: tuple[Tensor, ...] = all_gather(padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def of_first(decided: Decided) -> Decided:
+    """What the first process decided; to be called by all.
+
+    Processes whose sums differ in the last bit, as on several cards they may, could decide unlike one another, and then
+    wait for each other in other places for ever.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    found: Decided = broadcast_object_list([decided])[0]
+    return found

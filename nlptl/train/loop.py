@@ -24,6 +24,7 @@ from nlptl.recipe import Train
 from nlptl.train.adaptation import Adaptation
 from nlptl.train.average import Average
 from nlptl.train.batches import epoch_batches, share_of
+from nlptl.train.gather import of_first
 from nlptl.train.losses import StepLosses, cosines, task_means
 from nlptl.train.sampler import Sampler
 from nlptl.train.schedule import midway, rate_factor
@@ -172,7 +173,7 @@ def train(
                 if judge is None:
                     state.judge(held_out, settings.patience)
             if step.ends_epoch and judge is not None:
-                judged = judge()
+                judged = of_first(judge())
                 entry[settings.select] = sum(judged.values())
                 state.judge(judged, settings.patience)
         state.history.append(entry)

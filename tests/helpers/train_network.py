@@ -1,6 +1,8 @@
 """A small network over tokens, and rows to teach it, for the loop's tests."""
 
+import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ BESIDES: dict[str, dict[str, Any]] = {
     "average": {"average": "ema", "average_decay": 0.8},
     "cutoff": {},
     "mixup": {},
+    "judged": {"select": "entropy", "patience": 1},
 }
 """What the loop may have beside balances and terms, by name: settings of ``train`` that it needs."""
 
@@ -103,6 +106,12 @@ def make_guessing(network: Network) -> Guessing:
     return Guessing(network.backbone, masked_head(network.backbone), tokens, rate=0.3, seed=0)
 
 
+def make_judge(accelerator: Accelerator) -> Callable[[], dict[str, float]]:
+    """To the first process each epoch is better than the last one, to any other one worse."""
+    scores = itertools.count(0, 1 if accelerator.process_index else -1)
+    return lambda: dict.fromkeys(TASKS, float(next(scores)))
+
+
 def main(encoder: Path, output: Path) -> None:
     """Train for 20 steps under each balance, with each term of ``adapt``, with adapters of tasks and with each of
     ``BESIDES``, on as many processes as were launched; the main one writes what was learned, by
@@ -121,6 +130,7 @@ def main(encoder: Path, output: Path) -> None:
             accelerator=accelerator, log=lambda entry: None, progress=lambda done, total: None,
             balance=find("balance", kind)() if kind in kinds("balance") else None, adaptation=adaptation,
             augment=[find("augment", kind)()] if kind in kinds("augment") else [],
+            judge=make_judge(accelerator) if kind == "judged" else None,
         )  # fmt: skip
         learned |= {f"{kind}/{name}": found.detach().clone() for name, found in moving(network)}
         whole = torch.nn.ModuleList([network] if adaptation is None else [network, adaptation.layers])
