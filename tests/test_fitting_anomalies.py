@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import nlptl
+from nlptl.diagnosing.look import Look
 
 
 def table(split: bool) -> pd.DataFrame:
@@ -21,11 +22,13 @@ def table(split: bool) -> pd.DataFrame:
     return pd.DataFrame(rows) if split else pd.DataFrame(rows).drop(columns="split")
 
 
-def recipe(encoder: Path, *, split: bool = True, kind: str = "linear", **evaluate: Any) -> nlptl.Recipe:
+def recipe(
+    encoder: Path, *, split: bool = True, kind: str = "linear", labels: bool = False, **evaluate: Any
+) -> nlptl.Recipe:
     return nlptl.Recipe(
         data={"kind": "frame", "table": table(split), **({"split": "split"} if split else {})},
         encoder={"model": str(encoder), "max_length": 24},
-        heads={"intent": {"kind": kind, "column": "label"}},
+        heads={"intent": {"kind": kind, "column": "label", **({"labels": ["money", "work"]} if labels else {})}},
         evaluate={"anomalies": {"label": "oos"}, "bootstrap": 100, **evaluate},
     )
 
@@ -45,8 +48,14 @@ def test_anomalies_are_scored_and_teach_nothing(tiny_encoder: Path, tmp_path: Pa
 
 
 def test_without_official_splits_all_of_them_are_scored(tiny_encoder: Path, tmp_path: Path) -> None:
-    rows = nlptl.fit(recipe(tiny_encoder, split=False), out=tmp_path / "run").results["anomalies"]
-    assert {row["anomalies"] for row in rows} == {45}
+    run = nlptl.fit(recipe(tiny_encoder, split=False, labels=True), out=tmp_path / "run")
+    assert {row["anomalies"] for row in run.results["anomalies"]} == {45}
+    assert run.results["tasks"]["intent"]["labels"] == ["money", "work"] and run.results["rejected"] == 0
+
+
+def test_a_diagnosis_does_not_see_them(tiny_encoder: Path) -> None:
+    look = Look.at(recipe(tiny_encoder))
+    assert look.task.labels == ("money", "work") and len(look.corpus.ids) == 90
 
 
 def test_a_body_that_learned_is_asked_for_its_logits(tiny_encoder: Path, tmp_path: Path) -> None:

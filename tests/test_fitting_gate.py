@@ -250,7 +250,7 @@ def test_a_trained_winner_is_shipped_as_it_was_trained(
     ("changed", "said"),
     [
         ({"tune": {"kind": "auto"}, "train": {"validation": 0.2}}, "with one kind of training, and tune.kind is auto"),
-        ({**LORA, "adapt": [{"kind": "mcc"}]}, "auto rehearses plain training, not adapt: mcc"),
+        ({**LORA, "adapt": [{"kind": "mcc"}]}, "solved or trained without adapt: mcc"),
         ({**LORA, "encoder": {"pool": "mix"}}, "auto starts from solved heads, and pool: mix has none"),
         ({**APART, "encoder": {"lexical": "tfidf"}}, "auto rehearses domains' own LoRA over vectors alone"),
     ],

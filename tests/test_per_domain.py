@@ -195,10 +195,13 @@ def test_predict_on_a_file_uses_its_domain_column(run: nlptl.Run, tmp_path: Path
     np.testing.assert_allclose(pd.read_parquet(tmp_path / "out.parquet")["spam.spam"], shared["spam.spam"], atol=1e-5)
 
 
-def test_add_domain_on_the_command_line(run: nlptl.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_add_domain_on_the_command_line(
+    run: nlptl.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     folder = run.save(tmp_path / "model")
     rows = mail().query("user == 'c d'")[["text", "label"]]
-    rows.to_csv(tmp_path / "labels.csv", index=False)
+    beside = pd.DataFrame({"text": ["gas", "win gas", "cash"], "label": [None, None, "spma"]})
+    pd.concat([rows, beside]).to_csv(tmp_path / "labels.csv", index=False)
     command = ["add-domain", str(folder), str(tmp_path / "labels.csv")]
 
     def status(*more: str) -> int:
@@ -208,7 +211,8 @@ def test_add_domain_on_the_command_line(run: nlptl.Run, tmp_path: Path, capsys: 
 
     assert status() == 2 and "no column 'user'" in capsys.readouterr().err
     assert status("--name", "z.z") == 0
-    assert capsys.readouterr().out == "z.z: a head of its own, from 40 rows.\n"
+    assert capsys.readouterr().out == "z.z: a head of its own, from 40 labelled rows of 42.\n"
+    assert "labels.csv, line 44 is left out: label not among ham, spam: 'spma'" in caplog.text
     assert list(nlptl.load(folder).predict(TEXTS, domain="z.z")["spam"]) == ["ham", "spam"]
     assert status("--name", "z.z") == 2 and "--replace" in capsys.readouterr().err
     assert status("--name", "z.z", "--replace") == 0

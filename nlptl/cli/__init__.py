@@ -168,8 +168,10 @@ def add_domain(
     """Give a user or domain a head of its own in a saved model, from its labels alone."""
     from nlptl.cli.domains import add_domains
 
-    for each, rows in add_domains(model, labels, name=name, text=text, domain=domain, replace=replace).items():
-        echo(f"{each}: a head of its own, from {rows} rows.")
+    for each, (rows, taught) in add_domains(
+        model, labels, name=name, text=text, domain=domain, replace=replace
+    ).items():
+        echo(f"{each}: a head of its own, from {taught} labelled rows of {rows}.")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from nlptl.saved import load
 from nlptl.saved.domains import fit_domains
 from nlptl.saved.parts import model_folder
 
+log = logging.getLogger("nlptl")
+
 
 def add_domains(
     path: Path,
@@ -22,7 +25,7 @@ def add_domains(
     text: str | None = None,
     domain: str | None = None,
     replace: bool = False,
-) -> dict[str, int]:
+) -> dict[str, tuple[int, int]]:
     """Give the domains in table ``labels`` heads of their own in the model in ``path``, whose heads are written anew.
 
     Args:
@@ -33,7 +36,7 @@ def add_domains(
         replace: fit domains anew that have a head already.
 
     Returns:
-        Rows of each domain.
+        By domain: how many rows it has, and how many of them have a label that teaches.
 
     Raises:
         DataError: the table cannot be read, or no column says whose the rows are.
@@ -54,13 +57,18 @@ def add_domains(
         raise DataError(
             "whose rows are these? Name the domain with --name, or the column of the domains with --domain."
         )
-    rows = read(source, heads, Quarantine())[:]
+    quarantine = Quarantine()
+    rows = read(source, heads, quarantine)[:]
+    for rejection in quarantine.rejections:
+        log.warning("%s, line %d is left out: %s", rejection.file, rejection.line, rejection.reason)
     names = [name] * len(rows["text"]) if name is not None else rows["domain"]
     model.domain_heads = fit_domains(
         model, names, rows["text"], {task: rows[task] for task in heads}, rows.get("text_pair"), replace_old=replace
     )
     model.save_heads(folder)
-    return {each: names.count(each) for each in dict.fromkeys(names)}
+    taught = [any(rows[task][row] is not None for task in heads) for row in range(len(names))]
+    own = {each: [at for name, at in zip(names, taught, strict=True) if name == each] for each in dict.fromkeys(names)}
+    return {each: (len(of), sum(of)) for each, of in own.items()}
 
 
 def _source(path: Path, columns: dict[str, Any]) -> Source:

@@ -109,8 +109,8 @@ def posterior(task: Task, solved: Solved, taught: Floats, vectors: Floats) -> Ar
     Σ_k = X (TᵀV_k T + Λ)⁻¹ Xᵀ with T the rows that taught, V_k = diag p_k (1 − p_k), Λ the prior's precisions, and one
     output at a time (MacKay 1992, "The Evidence Framework Applied to Classification Networks").
     """
+    from nlptl.heads._grid import INTERCEPT_PRECISION
     from nlptl.heads._scaling import Scaling
-    from nlptl.heads._solved import INTERCEPT_PRECISION
 
     scaling = Scaling.of(taught)
     design, asked = (np.hstack([scaling(rows), np.ones((len(rows), 1))]) for rows in (taught, vectors))

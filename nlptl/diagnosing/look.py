@@ -10,10 +10,10 @@ import numpy as np
 
 from nlptl.contracts import UNLABELLED, Ints, Quarantine, Source, Task
 from nlptl.contracts.diagnose import View
-from nlptl.data._read import read
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.errors import DataError, RecipeError
+from nlptl.fitting.anomalies import read_apart
 from nlptl.fitting.chain import after_before
 from nlptl.fitting.corpus import Corpus, Vectors
 from nlptl.progress import bar
@@ -44,7 +44,7 @@ class Look:
             RecipeError: the first task has several labels a row, which these measures do not read.
         """
         recipe = after_before(recipe)
-        corpus = Corpus.of(read(recipe.data, recipe.heads, Quarantine()), recipe.heads)
+        corpus = Corpus.of(read_apart(recipe, Quarantine())[0], recipe.heads)
         if corpus.tasks[next(iter(corpus.tasks))].head.multilabel:
             raise RecipeError("a diagnosis reads the first task, and its rows must have one label each; put such a one "
                               "first under heads.")  # fmt: skip

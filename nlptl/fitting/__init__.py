@@ -13,14 +13,14 @@ import numpy as np
 from accelerate import Accelerator
 
 from nlptl.contracts import Ints, Quarantine, Source
-from nlptl.data._read import fingerprint, read
+from nlptl.data._read import fingerprint
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.encoder.tokens import tokenize
 from nlptl.evaluate.predictions import LabelSet, Predictions
 from nlptl.evaluate.summary import summarise
 from nlptl.fitting.account import Account, cost
-from nlptl.fitting.anomalies import anomaly_rows, set_apart
+from nlptl.fitting.anomalies import anomaly_rows, read_apart
 from nlptl.fitting.augment import with_views
 from nlptl.fitting.beside import several_tasks
 from nlptl.fitting.chain import run_before
@@ -38,7 +38,7 @@ from nlptl.fitting.negative import negative_transfer
 from nlptl.fitting.run import Run
 from nlptl.fitting.setting import Setting
 from nlptl.fitting.turn import Outcome, run_turn
-from nlptl.fitting.unscored import unscored_answers
+from nlptl.fitting.unscored import unmeasured, unscored_answers
 from nlptl.heads._reading import CHOICES, every_layer, parts
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
@@ -78,7 +78,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
 
     quarantine = Quarantine()
     with clock("data"):
-        rows, anomalies = set_apart(read(recipe.data, recipe.heads, quarantine), recipe)
+        rows, anomalies = read_apart(recipe, quarantine)
         corpus = Corpus.of(rows, recipe.heads)
         folder.write_rejected(quarantine)
         planned, leaks = _plan(recipe, corpus)
@@ -135,6 +135,8 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
         for name, answers in unscored_answers(setting, planned, models).items():
             summary[name]["answers"] = answers
+        for of_task in summary.values():
+            of_task["unmeasured"] = unmeasured(planned, of_task["domains"])
     spent: dict[str, Any] = {
         "seconds": clock.seconds(), "params": _parameters(next(iter(models.values()))), "peak_rss_mb": _peak_rss_mb(),
     }  # fmt: skip

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nlptl.contracts import Floats, Ints
+from nlptl.contracts import Floats, Ints, Quarantine
+from nlptl.data._read import read
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.errors import DataError
@@ -27,16 +28,19 @@ if TYPE_CHECKING:
     from nlptl.transfer.plan import Turn
 
 
-def set_apart(dataset: Dataset, recipe: Recipe) -> tuple[Dataset, Dataset | None]:
-    """(rows that the run is for, anomalies to be scored). The label's rows teach nothing and are read by nothing; of an
-    official split those of ``test`` are scored, else all.
+def read_apart(recipe: Recipe, quarantine: Quarantine) -> tuple[Dataset, Dataset | None]:
+    """The recipe's data: (rows that the run is for, anomalies to be scored). Rows of the anomalies' label teach nothing
+    and are read by nothing; of an official split those of ``test`` are scored, else all.
 
     Raises:
-        DataError: no row has the label, or none of ``test``.
+        DataError: the data cannot be read, no row has the label, or none of ``test``.
     """
     if recipe.evaluate.anomalies is None:
-        return dataset, None
-    task, label = next(iter(recipe.heads)), recipe.evaluate.anomalies.label
+        return read(recipe.data, recipe.heads, quarantine), None
+    (task, head), label = next(iter(recipe.heads.items())), recipe.evaluate.anomalies.label
+    if head.labels is not None:
+        head = head.model_copy(update={"labels": (*head.labels, label)})
+    dataset = read(recipe.data, {**recipe.heads, task: head}, quarantine)
     odd = np.array([value == label for value in dataset[:][task]], dtype=bool)
     splits = dataset[:]["split"] if "split" in dataset.column_names else [None] * len(odd)
     official = any(value == "test" for value in splits)

@@ -1,9 +1,9 @@
-"""What a run answers where no text has a label: nothing can be scored, so the answers themselves are what it leaves."""
+"""What a run says of texts that have no label to be scored by: where none has, the answers are what it leaves."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,12 @@ def unscored_answers(
         name: {"n": len(table), "counts": _counts(task.labels, table[name])}
         for name, task in setting.corpus.tasks.items()
     }
+
+
+def unmeasured(planned: Sequence[tuple[int, Turn, Ints]], measured: Collection[str]) -> list[str]:
+    """The targets of whom no row could be scored, where those of others could; ``measured`` names the latter."""
+    targets = dict.fromkeys(target for _, turn, _ in planned for target in turn.targets)
+    return [target for target in targets if measured and target not in measured]
 
 
 def _answers(setting: Setting, turn: Turn, model: Model) -> Any:

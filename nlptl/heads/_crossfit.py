@@ -14,13 +14,10 @@ import numpy.typing as npt
 import torch
 
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.heads._grid import INTERCEPT_PRECISION, PRECISIONS, PRIOR_SCALES, SEARCH_TOLERANCE
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, row_losses, solve
 from nlptl.heads._solved import (
-    INTERCEPT_PRECISION,
-    PRECISIONS,
-    PRIOR_SCALES,
-    SEARCH_TOLERANCE,
     Folds,
     LinearWeights,
     PriorMean,

@@ -11,6 +11,20 @@ import numpy.typing as npt
 import torch
 
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.heads._grid import (
+    FEW,
+    FEW_LEAST,
+    FEW_SCALES,
+    INTERCEPT_PRECISION,
+    KNOWN_INTERCEPT_PRECISION,
+    KNOWN_START,
+    PRECISIONS,
+    PRIOR_SCALES,
+    SEARCH_TOLERANCE,
+    START,
+    Point,
+    beside,
+)
 from nlptl.heads._reading import unasked
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, row_losses, solve
@@ -19,39 +33,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Folds = Sequence[tuple[Ints, Ints]]
-Point = tuple[int, int]
-"""Places in ``PRECISIONS`` of the vectors' prior and the words'."""
-
-PRECISIONS = tuple(float(precision) for precision in np.logspace(-4, 1, 11))
-"""Prior precisions 1/τ² that are tried: on vectors of unit root-mean-square length, and on words' rows of norm 1."""
-
-START: Point = (4, 2)
-"""Where the search begins: 0.01 for vectors, 0.001 for words."""
-
-INTERCEPT_PRECISION = 1e-6
-"""Of the intercept's prior: flat for practical purposes, yet finite where a fold shows one class only."""
-
-KNOWN_INTERCEPT_PRECISION = 10.0
-"""The same where the prior mean knows an intercept: a handful of labels, as many of each, would place it at random."""
-
-KNOWN_START: Point = (8, 2)
-"""Where the search begins there: 1 for vectors."""
-
-FEW = 100
-"""Below so many rows, beside a prior mean that knows an intercept, only strong priors are tried: a few held-out rows
-are separable by chance, and would ask for no prior at all."""
-
-FEW_LEAST = 6
-"""The least place in ``PRECISIONS`` that is tried there: 0.1."""
-
-FEW_SCALES = (1.0, 2.0)
-"""Of ``PRIOR_SCALES``, those that are tried there."""
-
-PRIOR_SCALES = (0.0, 1.0, 2.0, 4.0)
-"""Of a prior mean, where there is one: standard deviations in nats of the logits that it gives the rows that teach."""
-
-SEARCH_TOLERANCE = 1e-6
-"""In nats a row, of the solves that only rank precisions; the chosen one is solved to ``solve``'s own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +77,7 @@ class Solved(LinearWeights):
     Attributes:
         precision: the chosen 1/τ² of the vectors' prior and of the words'.
         prior_scale: the one of ``PRIOR_SCALES`` that was chosen; 0 where there is no prior mean.
+        prior: that mean at that scale, or None; ``intercept`` the prior precision of the intercept.
         loss: cross-validated loss, in nats a row.
         out_of_fold: (rows, outputs) logits of each row, words included, by the fold that did not see it; 0 where no
             fold holds a row out.
@@ -104,6 +86,8 @@ class Solved(LinearWeights):
 
     precision: tuple[float, float]
     prior_scale: float
+    prior: LinearWeights | None
+    intercept: float
     loss: float
     out_of_fold: npt.NDArray[np.float64]
     words_out_of_fold: npt.NDArray[np.float64] | None
@@ -226,8 +210,8 @@ class _Search:
 
     def _look_around(self) -> bool:
         """Try the untried points beside the best one, from its solution; whether there were any."""
-        beside = _beside(self._best(), words=self.words is not None)
-        new = [point for point in beside if point not in self.losses and point[0] >= self.least]
+        near = beside(self._best(), words=self.words is not None)
+        new = [point for point in near if point not in self.losses and point[0] >= self.least]
         if new:
             self._try(new, start=self.solutions[self._best()].repeat(len(new), 1, 1))
         return bool(new)
@@ -237,11 +221,14 @@ class _Search:
         best = self._best()
         folded = self.solutions[best]
         [solution] = solve(self._problems([best], self.row_weights[None]), start=folded.mean(0, keepdim=True)).numpy()
-        width = self.design.lead
+        width, worded = self.design.lead, self.words is not None
+        prior = None if self.prior is None else raw_weights(self.name, self.scaling, self.prior.numpy(), words=worded)
         return Solved(
-            **vars(raw_weights(self.name, self.scaling, solution, words=self.words is not None)),
+            **vars(raw_weights(self.name, self.scaling, solution, words=worded)),
             precision=(PRECISIONS[best[0]], PRECISIONS[best[1]]),
             prior_scale=self.prior_scale,
+            prior=prior,
+            intercept=self.intercept,
             loss=self.losses[best],
             out_of_fold=self._out_of_fold(self._problems([best], self.teaches).logits(folded).transpose(0, 1).numpy()),
             words_out_of_fold=self._words_out_of_fold(folded[:, width:-1].numpy()),
@@ -288,12 +275,3 @@ class _Search:
         held_out = (self.held_out > 0).numpy()
         summed = sum(of_fold * held[:, None] for of_fold, held in zip(logits, held_out, strict=True))
         return np.asarray(summed / np.maximum(held_out.sum(axis=0), 1)[:, None])
-
-
-def _beside(point: Point, *, words: bool) -> list[Point]:
-    """The points of the grid one step from ``point``: with words, one step in the strength of both priors together, or
-    in that of the words' alone. Good pairs lie along a diagonal ridge, which steps in each alone would not climb."""
-    vectors, word = point
-    steps = [(-1, -1), (1, 1), (0, -1), (0, 1)] if words else [(-1, 0), (1, 0)]
-    beside = [(vectors + up, word + across) for up, across in steps]
-    return [each for each in beside if all(0 <= place < len(PRECISIONS) for place in each)]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from nlptl.contracts import Floats, Ints
+from nlptl.heads._grid import INTERCEPT_PRECISION, SEARCH_TOLERANCE
 from nlptl.heads._names import ANSWERED_SPREAD, Array, NameScores, refined, uncalibrated, unit
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, solve
-from nlptl.heads._solved import INTERCEPT_PRECISION, SEARCH_TOLERANCE
 
 SUREST = 0.2
 """Share of the texts answered with each label, the surest of them, by which the student is taught."""

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 
 from nlptl.contracts import Floats, Task
+from nlptl.heads._grid import SEARCH_TOLERANCE
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solve import Design, Problems, solve
-from nlptl.heads._solved import INTERCEPT_PRECISION, SEARCH_TOLERANCE, LinearWeights, Solved, raw_weights
+from nlptl.heads._solved import LinearWeights, Solved, raw_weights
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -25,7 +26,7 @@ def solve_weighted(
     words: csr_matrix | None,
     row_weights: npt.NDArray[Any],
 ) -> list[LinearWeights]:
-    """One head a row of ``row_weights``, at the precisions of ``like`` and started from it.
+    """One head a row of ``row_weights``, with the prior of ``like`` and started from it.
 
     Args:
         like: a head over the same reading and words.
@@ -37,18 +38,24 @@ def solve_weighted(
     design = Design(torch.from_numpy(scaling(vectors)), words)
     precision = torch.full((len(row_weights), design.width), like.precision[1], dtype=torch.float64)
     precision[:, : design.lead] = like.precision[0]
-    precision[:, -1] = INTERCEPT_PRECISION
+    precision[:, -1] = like.intercept
     problems = Problems(
         design,
         torch.from_numpy(task.targets(encoded)),
         torch.as_tensor(row_weights, dtype=torch.float64),
         precision,
         task.link,
+        None if like.prior is None else _scaled(like.prior, scaling),
     )
-    beside = np.empty((0, task.outputs)) if like.words is None else like.words
-    began = np.concatenate([like.weights * scaling.scale, beside, (like.bias + scaling.centre @ like.weights)[None]])
-    start = torch.from_numpy(began).expand(len(row_weights), -1, -1)
+    start = _scaled(like, scaling).expand(len(row_weights), -1, -1)
     return [
         raw_weights(like.reading, scaling, solution, words=words is not None)
         for solution in solve(problems, start=start, tolerance=SEARCH_TOLERANCE).numpy()
     ]
+
+
+def _scaled(head: LinearWeights, scaling: Scaling) -> torch.Tensor:
+    """[vectors | words | 1] × outputs, for scaled vectors."""
+    words = np.empty((0, len(head.bias))) if head.words is None else head.words
+    bias = head.bias + scaling.centre @ head.weights
+    return torch.from_numpy(np.concatenate([head.weights * scaling.scale, words, bias[None]]))

@@ -72,8 +72,6 @@ def guessing_moves_a_body(transfer: Any, tune: Any, adapt: Any) -> Problems:
             yield where, f"tapt comes before tune.{asked} chooses what learns. Set lora, top_layers or full."
         elif getattr(tune, "per", None) is not None:
             yield where, "tapt teaches one encoder, and tune.per: domain gives each target its own adapter. Keep one."
-        if transfer.choose is not None:
-            yield where, "tapt changes the vectors, and transfer.choose compares heads on the same ones. Keep one."
 
 
 NO_GUESSING = ("auto", "contrastive")

@@ -99,24 +99,25 @@ def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, a
     if tune.kind == "auto":
         yield ("transfer", "choose"), "auto compares solved heads with one kind of training, and tune.kind is auto too."
     elif tune.learns:
-        yield from _training_can_be_rehearsed(encoder, tune, heads, adapt)
+        yield from _training_can_be_rehearsed(encoder, tune, heads)
+    if adapt:
+        yield (
+            ("transfer", "choose"),
+            f"auto compares what is solved or trained without adapt: {adapt[0].kind}; a correction of label shift is "
+            "among it. Set adapt: [].",
+        )
     for task, head in heads.items():
         if head.kind != "linear":
             yield ("heads", task, "kind"), f"transfer.choose: auto compares solved heads, and {head.kind} is none."
 
 
-def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
+def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any) -> Problems:
     """A body is trained once for all tasks, and adapters of single domains side by side, over vectors alone."""
     where = ("transfer", "choose")
     if len(heads) > 1:
         yield where, "auto rehearses training on one task, and there are several. Set tune.kind: frozen, or one head."
     if encoder.pool == "mix":
         yield where, "auto starts from solved heads, and pool: mix has none. Choose another, or set tune.kind: frozen."
-    if adapt:
-        yield (
-            where,
-            f"auto rehearses plain training, not adapt: {adapt[0].kind}. Drop it, or set tune.kind: frozen.",
-        )
     if tune.kind == "lora" and tune.per == "domain" and encoder.lexical is not None:
         yield (
             where,

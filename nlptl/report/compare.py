@@ -14,7 +14,7 @@ from nlptl.evaluate._scores import correct, mean_defined, ratio
 from nlptl.evaluate.compare import Mcnemar, holm, mcnemar
 from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
 from nlptl.evaluate.predictions import MODEL, Predictions
-from nlptl.report.table import OVERALL, interval, number, points
+from nlptl.report.table import OVERALL, interval, number, points, tone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ class Comparison:
             if row.domain == OVERALL:
                 table.add_section()
             p = row.test.p if row.p_holm is None else row.p_holm
-            style = "green" if row.ci95[0] > 0 else "red" if row.ci95[1] < 0 else ""
+            style = {"better": "green", "worse": "red"}.get(tone({"ci95": row.ci95, "p": p}), "")
             table.add_row(
                 Text(f"{row.task}: {row.domain}"), str(row.n), number(row.accuracy_a), number(row.accuracy_b),
                 Text(points(row.gain), style), Text(interval(row.ci95, in_points=True)), str(row.test.only_a),

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlptl.transfer.match import listed
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -106,9 +108,10 @@ def interval(ends: Sequence[float | None], *, in_points: bool = False) -> str:
 
 
 def tone(gain: Mapping[str, Any]) -> str:
-    """``better`` or ``worse`` where the interval of the gain leaves 0 out, else ``level``."""
-    low, high = gain["ci95"]
-    return "better" if low > 0 else "worse" if high < 0 else "level"
+    """``better`` or ``worse`` where the difference is sure: its interval leaves 0 out, and the exact test, corrected
+    over domains where there are several, agrees, since resampling a handful of rows tells nothing; else ``level``."""
+    (low, high), p = gain["ci95"], gain.get("p_holm", gain["p"])
+    return "level" if p > 0.05 or low <= 0 <= high else "better" if low > 0 else "worse"
 
 
 def verdict(name: str, task: Mapping[str, Any]) -> str:
@@ -153,15 +156,20 @@ def _losses(task: Mapping[str, Any]) -> Iterator[str]:
             if gain["accuracy"] < 0:
                 low, high = gain["ci95"]
                 ends = f"[{-100 * high:.1f}, {-100 * low:.1f}]"
-                sure = "" if high < 0 else ", not a sure difference"
+                sure = "" if tone(gain) == "worse" else ", not a sure difference"
                 yield f"{system} is better on {domain} by {-100 * gain['accuracy']:.1f} points {ends}{sure}"
 
 
 def _notes(task: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each metric that a domain's rows cannot show."""
+    """A line for each metric that the rows of some domains cannot show, and why; and who could not be measured."""
+    if alone := task.get("unmeasured"):
+        yield f"{len(alone)} served without a labelled row to be scored by, so how well is not known: {listed(alone)}"
+    without: dict[tuple[str, str], list[str]] = {}
     for domain, facts in task["domains"].items():
         for metric, reason in facts["undefined"].items():
-            yield f"{metric} of {domain}: {reason}"
+            without.setdefault((metric, reason), []).append(domain)
+    for (metric, reason), domains in without.items():
+        yield f"{metric} of {listed(domains)}: {reason}"
 
 
 def terminal(results: Results) -> Group:

@@ -9,8 +9,9 @@ import torch
 from nlptl.contracts import Task
 from nlptl.heads import Linear
 from nlptl.heads._crossfit import Body, choose_crossfit, solve_chosen
+from nlptl.heads._grid import PRECISIONS
 from nlptl.heads._solve import row_losses
-from nlptl.heads._solved import PRECISIONS, PriorMean, solve_head
+from nlptl.heads._solved import PriorMean, solve_head
 
 TASK = Task("t", Linear(), ("a", "b"))
 ROWS = 40

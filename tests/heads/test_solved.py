@@ -6,7 +6,8 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from nlptl.contracts import Head, Task
-from nlptl.heads._solved import PRECISIONS, START, PriorMean, fold_loss, solve_head
+from nlptl.heads._grid import PRECISIONS, START
+from nlptl.heads._solved import PriorMean, fold_loss, solve_head
 
 BINARY = Task("spam", Head(kind="linear"), ("ham", "spam"))
 

@@ -5,7 +5,7 @@ from made_predictions import EVIL
 from rich.console import Console
 
 from nlptl.report.results import Results
-from nlptl.report.table import interval, number, points, task_table, verdict
+from nlptl.report.table import interval, number, points, task_table, tone, verdict
 
 
 def printed(results: Results, width: int) -> str:
@@ -52,6 +52,16 @@ def test_a_loss_is_told_with_its_size_and_interval_and_how_sure_it_is(results: R
         ("majority", "tfidf", "probe", "better"), unsure)}}}  # fmt: skip
     lines = task_table("spam", changed).losses
     assert f"tfidf is better on {EVIL} by 2.0 points [-5.0, 10.0], not a sure difference" in lines
+
+
+@pytest.mark.parametrize(
+    ("ci95", "p", "expected"),
+    [([1.0, 1.0], 1.0, "level"), ([-1.0, -1.0], 1.0, "level"), ([0.1, 0.2], 0.05, "better"),
+     ([-0.2, -0.1], 0.01, "worse"), ([-0.1, 0.2], 0.01, "level")],
+)  # fmt: skip
+def test_one_row_makes_nothing_sure_whatever_its_interval(ci95: list[float], p: float, expected: str) -> None:
+    assert tone({"ci95": ci95, "p": p}) == expected
+    assert tone({"ci95": ci95, "p": 0.0, "p_holm": p}) == expected
 
 
 def test_marks_follow_the_interval_of_the_gain(results: Results) -> None:
