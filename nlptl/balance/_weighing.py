@@ -35,6 +35,12 @@ class Weighing:
         """Nothing to look at."""
 
 
+def present(values: Tensor) -> Tensor:
+    """(tasks,) losses → (tasks,) bool, which tasks are in the step: one that has no labelled row in it, or has stopped,
+    has a loss of 0, from which nothing is to be learned about its rate."""
+    return values > 0
+
+
 def leave(gradient: Tensor, parameters: Sequence[Parameter]) -> None:
     """Put the flat ``gradient`` into the ``.grad`` of ``parameters``, in their order."""
     start = 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl.balance._weighing import Weighing
+from nlptl.balance._weighing import Weighing, present
 from nlptl.contracts import Balance
 
 if TYPE_CHECKING:
@@ -40,29 +40,30 @@ class Rates(Weighing):
 
         self.settings = settings
         sums = torch.zeros(settings.spans, tasks, dtype=torch.float64)
-        self.state = {"sums": sums, "counts": torch.zeros(settings.spans, 1, dtype=torch.float64)}
+        self.state = {"sums": sums, "counts": torch.zeros_like(sums)}
 
     def weights(self, progress: float) -> Tensor:
         """By the last two spans that are over."""
         import torch
 
         sums, counts = self.state["sums"], self.state["counts"]
-        past = [place for place in range(self._span(progress)) if counts[place] > 0]
+        past = [place for place in range(self._span(progress)) if counts[place].any()]
         if len(past) < 2:
             return torch.ones(sums.shape[1])
-        last, before = (sums[place] / counts[place] for place in (past[-1], past[-2]))
+        last, before = (sums[place] / counts[place] for place in (past[-1], past[-2]))  # NaN for one without a row
         return rate_weights(last, before, self.settings.temperature)
 
     def observe(self, values: Tensor, progress: float) -> None:
         """Add the step to its span."""
         self.state["sums"][self._span(progress)] += values
-        self.state["counts"][self._span(progress)] += 1
+        self.state["counts"][self._span(progress)] += present(values)
 
     def _span(self, progress: float) -> int:
         return min(int(progress * self.settings.spans), self.settings.spans - 1)
 
 
 def rate_weights(last: Tensor, before: Tensor, temperature: float) -> Tensor:
-    """(tasks,) mean losses of the last span and of the one before it → (tasks,) weights that sum to their number."""
-    rates = last / before.clamp(min=1e-12)
+    """(tasks,) mean losses of the last span and of the one before it → (tasks,) weights that sum to their number; the
+    rate of a task whose mean is unknown (NaN) is 1."""
+    rates = (last / before.clamp(min=1e-12)).nan_to_num(nan=1.0)
     return len(rates) * (rates / temperature).softmax(0)

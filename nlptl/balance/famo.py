@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl.balance._weighing import Weighing, adam
+from nlptl.balance._weighing import Weighing, adam, present
 from nlptl.contracts import Balance
 
 if TYPE_CHECKING:
@@ -51,20 +51,24 @@ class Falls(Weighing):
 
     def after_step(self, losses: TaskLosses) -> None:
         """One step of Adam."""
-        logits = self.state["logits"]
-        slope = logits_gradient(logits, self.state["before"], losses.values().cpu().double())
-        slope = slope + self.settings.decay * logits
-        self.state["logits"] = adam(logits, slope, self.state, lr=self.settings.lr)
+        import torch
+
+        logits, before = self.state["logits"], self.state["before"]
+        slope = logits_gradient(logits, before, losses.values().cpu().double()) + self.settings.decay * logits
+        moved = adam(logits, slope, self.state, lr=self.settings.lr)
+        self.state["logits"] = torch.where(present(before), moved, logits)
 
 
 def rate_weights(logits: Tensor, values: Tensor) -> Tensor:
-    """(tasks,) ξ and losses → (tasks,) weights of the losses, ``c · softmax(ξ) / loss``, which sum to 1."""
-    shares = logits.softmax(0) / values.clamp(min=1e-8)
-    return shares / shares.sum()
+    """(tasks,) ξ and losses → (tasks,) weights of the losses, ``c · softmax(ξ) / loss``, which sum to 1 over the tasks
+    that are present; 0 for others."""
+    shares = present(values) * logits.softmax(0) / values.clamp(min=1e-8)
+    return shares / shares.sum().clamp(min=1e-30)
 
 
 def logits_gradient(logits: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """``∇ξ Σ_t z_t · (log loss_t before − log loss_t after)``, z = softmax(ξ): (tasks,) each → (tasks,)."""
+    """``∇ξ Σ_t z_t · (log loss_t before − log loss_t after)``, z = softmax(ξ) over the tasks that are present: (tasks,)
+    each → (tasks,), 0 for others."""
     fall = before.clamp(min=1e-8).log() - after.clamp(min=1e-8).log()
-    shares = logits.softmax(0)
+    shares = logits.masked_fill(~present(before), -60.0).softmax(0) * present(before)
     return shares * (fall - shares @ fall)

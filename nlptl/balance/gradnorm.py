@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl.balance._weighing import Weighing, adam, leave
+from nlptl.balance._weighing import Weighing, adam, leave, present
 from nlptl.contracts import Balance
 
 if TYPE_CHECKING:
@@ -45,29 +45,36 @@ class Norms(Weighing):
         self.state = {"weights": torch.ones(tasks, dtype=torch.float64)}
 
     def backward(self, losses: TaskLosses, shared_parameters: Sequence[Parameter], progress: float) -> Tensor:
-        """Leave the weighed sum of the tasks' gradients, then move the weights."""
+        """Leave the weighed sum of the tasks' gradients, then move the weights of those that are present."""
+        import torch
+
         values, gradients = losses.gradients(shared_parameters)
         weights = self.state["weights"]
         leave(weights.to(gradients) @ gradients, shared_parameters)
         now = values.cpu().double()
-        first = self.state.setdefault("first_losses", now)
+        known = self.state.get("first_losses", torch.zeros_like(now))
+        first = self.state["first_losses"] = torch.where(present(known), known, now)
         slope = weights_gradient(weights, gradients.norm(dim=1).cpu().double(), now, first, self.settings.alpha)
         moved = adam(weights, slope, self.state, lr=self.settings.lr).clamp(min=1e-3)
+        moved = torch.where(present(now), moved, weights)
         self.state["weights"] = moved * self.tasks / moved.sum()
         return values
 
 
 def weights_gradient(weights: Tensor, norms: Tensor, values: Tensor, first: Tensor, alpha: float) -> Tensor:
-    """The gradient of GradNorm's loss in the weights: (tasks,) each → (tasks,).
+    """The gradient of GradNorm's loss in the weights: (tasks,) each → (tasks,). Means are over the tasks that are
+    present; for others it is 0.
 
     Args:
         weights: w_t.
         norms: ‖∇ loss_t‖ over the shared parameters, without the weight.
-        values: loss_t now; ``first`` at the first step.
+        values: loss_t now; ``first`` at the first step with a row of the task.
         alpha: the exponent of the rates.
     """
+    here = present(values)
+    count = here.sum().clamp(min=1)
     rates = values / first.clamp(min=1e-12)
-    rates = rates / rates.mean().clamp(min=1e-12)
-    pulls = weights * norms
-    targets = pulls.mean() * rates**alpha
-    return (pulls - targets).sign() * norms
+    rates = rates / (rates.sum() / count).clamp(min=1e-12)
+    pulls = weights * norms * here
+    targets = pulls.sum() / count * rates**alpha
+    return (pulls - targets).sign() * norms * here

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from nlptl.balance._weighing import Weighing, adam
+from nlptl.balance._weighing import Weighing, adam, present
 from nlptl.contracts import Balance
 
 if TYPE_CHECKING:
@@ -44,9 +44,12 @@ class Noise(Weighing):
         return (-self.state["log_variance"]).exp()
 
     def observe(self, values: Tensor, progress: float) -> None:
-        """One step of Adam."""
+        """One step of Adam, for the tasks that are present."""
+        import torch
+
         s = self.state["log_variance"]
-        self.state["log_variance"] = adam(s, variance_gradient(s, values), self.state, lr=self.settings.lr)
+        moved = adam(s, variance_gradient(s, values), self.state, lr=self.settings.lr)
+        self.state["log_variance"] = torch.where(present(values), moved, s)
 
 
 def variance_gradient(log_variance: Tensor, values: Tensor) -> Tensor:

@@ -192,3 +192,28 @@ def test_famo_comes_to_favour_the_task_that_falls_least() -> None:
         bowls.values = lambda: torch.tensor([0.5, 0.9])
         balancer.after_step(bowls)
     assert balancer.state["logits"][1] > balancer.state["logits"][0] + 0.5
+
+
+def test_a_task_without_a_row_in_the_step_neither_takes_the_weight_nor_learns_from_a_loss_of_0() -> None:
+    with_all, without = torch.tensor([2.0, 0.5, 1.0]).double(), torch.tensor([2.0, 0.0, 1.0]).double()
+    logits = torch.zeros(3, dtype=torch.float64)
+    torch.testing.assert_close(famo.rate_weights(logits, without), torch.tensor([1 / 3, 0.0, 2 / 3]).double())
+    slope = famo.logits_gradient(logits, without, torch.tensor([1.0, 0.0, 1.0]).double())
+    torch.testing.assert_close(slope, torch.tensor([1.0, 0.0, -1.0]).double() * np.log(2) / 4)
+
+    ones = torch.ones(3, dtype=torch.float64)
+    of_two = gradnorm.weights_gradient(ones[:2], torch.tensor([2.0, 1.0]).double(), with_all[[0, 2]], ones[:2], 1.0)
+    slope = gradnorm.weights_gradient(ones, torch.tensor([2.0, 0.0, 1.0]).double(), without, ones, 1.0)
+    torch.testing.assert_close(slope[[0, 2]], of_two)
+    assert slope[1] == 0
+
+    noise = uncertainty.Uncertainty().start(3)
+    noise.observe(without, 0.0)
+    assert noise.state["log_variance"][1] == 0 != noise.state["log_variance"][0]
+
+    rates = dwa.Dwa(spans=3).start(2)
+    for progress, values in ((0.1, [1.0, 2.0]), (0.2, [1.0, 0.0]), (0.5, [0.5, 0.0])):
+        rates.observe(torch.tensor(values).double(), progress)
+    torch.testing.assert_close(rates.state["sums"][0] / rates.state["counts"][0], torch.tensor([1.0, 2.0]).double())
+    expected = dwa.rate_weights(torch.tensor([0.5, 1.0]).double(), torch.ones(2).double(), 2.0)
+    torch.testing.assert_close(rates.weights(0.9), expected)
