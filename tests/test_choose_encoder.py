@@ -94,6 +94,7 @@ def test_no_scored_row_or_hidden_label_is_looked_at(settings: dict[str, Any], en
     [
         ({"encoder": {"among": ["a"], "model": "b"}}, "encoder.model: 'b' is set, and encoder.among"),
         ({"encoder": {"among": ["a"]}, "transfer": {"protocol": "leave_one_out"}}, "encoder.among: one encoder is"),
+        ({"encoder": {"among": ["a"]}, "evaluate": {"seeds": 2}}, "each of evaluate.seeds scores rows that teach"),
     ],
 )
 def test_what_cannot_be_chosen_is_said(changed: dict[str, Any], words: str, settings: dict[str, Any]) -> None:

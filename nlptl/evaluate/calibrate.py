@@ -63,7 +63,7 @@ class Calibration:
             others = np.where(np.arange(probabilities.shape[1]) == task.positive, -1.0, probabilities).argmax(axis=1)
             flagged = probabilities[:, task.positive] >= _of(self.thresholds, self.threshold, domains)
             answers = np.where(flagged, task.positive, others)
-        sure = probabilities.max(axis=1) >= (self.abstain or 0.0)
+        sure = np.take_along_axis(probabilities, answers[:, None], axis=1)[:, 0] >= (self.abstain or 0.0)
         return [int(answer) if kept else None for answer, kept in zip(answers, sure, strict=True)]
 
 

@@ -68,6 +68,8 @@ class Vectors:
     def parts(self, rows: Ints, names: Sequence[str]) -> dict[str, Floats]:
         """By reading of the encoder: (rows, width) vectors."""
         places = np.searchsorted(self.rows, rows)
+        if len(rows) and not np.array_equal(self.rows[np.minimum(places, len(self.rows) - 1)], rows):
+            raise KeyError(f"{len(np.setdiff1d(rows, self.rows))} rows have no vectors: encode them first")
         return {name: self.readings[name][places] for name in names}
 
 

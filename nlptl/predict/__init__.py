@@ -61,7 +61,7 @@ def predict_file(
     text_pair = text_pair or served.columns.get("text_pair")
     columns = {"text": text, "text_pair": text_pair, "domain": domain, "id": id}
     needed = tuple(dict.fromkeys(name for name in columns.values() if name is not None))
-    if served.domain_heads or isinstance(served.shelf, Shelf):
+    if served.domain_heads or served.calibrations or isinstance(served.shelf, Shelf):
         columns["domain"] = domain or served.columns.get("domain")
     rows = rows_of(input, needed, columns["domain"])
     if batch_tokens is not None:
@@ -116,12 +116,12 @@ def _open_parts(output: Path, model: Path, input: Path, columns: dict[str, str |
     """The folder of finished chunks; one left by another model, input or column is cleared."""
     stat = input.stat()
     model = model_folder(model)
-    weights = sorted(model.rglob("*.safetensors"))
+    files = sorted(path for path in model.rglob("*") if path.is_file())
     # Of thousands of users' adapters, size and time must do: to read them all would take longer than to answer.
-    apart = [path for path in weights if "adapters" in path.relative_to(model).parts]
+    apart = [path for path in files if "adapters" in path.relative_to(model).parts]
     described = json.dumps([
         str(input.resolve()), stat.st_size, stat.st_mtime_ns, columns, CHUNK,
-        [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights if path not in set(apart)],
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path not in set(apart)],
         [[path.stat().st_size, path.stat().st_mtime_ns] for path in apart],
     ])  # fmt: skip
     parts = output.with_name(f".{output.name}.parts")

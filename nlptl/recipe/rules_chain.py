@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nlptl.recipe.rules_labels import Problems
+from nlptl.recipe.rules_labels import Problems, sources
 
 BEFORE = "before"
 """As ``encoder.model``: the run of section ``before``."""
@@ -55,7 +55,7 @@ def first_leaves_one_model(before: Any, encoder: Any) -> Problems:
         )
 
 
-def encoder_is_left_to_choose(encoder: Any, transfer: Any) -> Problems:
+def encoder_is_left_to_choose(encoder: Any, transfer: Any, evaluate: Any, data: Any) -> Problems:
     """Whether one encoder is to be chosen, by labels that may be seen."""
     if not encoder.among:
         return
@@ -69,6 +69,12 @@ def encoder_is_left_to_choose(encoder: Any, transfer: Any) -> Problems:
             ("encoder", "among"),
             f"one encoder is chosen by the labels that teach, and with transfer.protocol {transfer.protocol} those of "
             "each target teach the others; set joint, or name encoder.model.",
+        )
+    if evaluate.seeds > 1 and any(source.split is None for _, source in sources(data)):
+        yield (
+            ("encoder", "among"),
+            "one encoder is chosen by the labels that teach, and each of evaluate.seeds scores rows that teach under "
+            "another; set evaluate.seeds: 1, name data.split, or name encoder.model.",
         )
 
 

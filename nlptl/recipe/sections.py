@@ -35,7 +35,8 @@ class Transfer(Settings):
     )
     near: Share = Field(0.85, gt=0, description="Word-shingle Jaccard similarity from which two texts are near copies.")
     apart: tuple[tuple[str, ...], ...] = Field(
-        (), description="Groups of domains that never mix: none is taught by a domain of another group."
+        (),
+        description="Groups of domains, names or globs, that never mix: none is taught by a domain of another group.",
     )
     weigh: str = Field(
         "equal",

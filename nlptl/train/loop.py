@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,11 @@ def plan_steps(lengths: Ints, settings: Train, seed: int, sampler: Sampler | Non
             Step(len(steps) + place, epoch, tuple(batches[at : at + settings.accumulate]), at == starts[-1])
             for place, at in enumerate(starts)
         ]
-    return steps[: settings.max_steps]
+    steps = steps[: settings.max_steps]
+    return [
+        *steps[:-1],
+        *(replace(last, ends_epoch=True) for last in steps[-1:]),
+    ]  # what was learned last is judged too
 
 
 def train(

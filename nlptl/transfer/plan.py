@@ -22,6 +22,7 @@ import pandas as pd
 from nlptl.contracts import Ints, Task
 from nlptl.errors import DataError, RecipeError, nearest
 from nlptl.recipe import Transfer
+from nlptl.transfer.apart import apart_groups, may_mix
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.match import listed, match
 
@@ -90,36 +91,17 @@ def plan(
     rows = _Rows.read(dataset, tasks)
     sources = match(transfer.source, rows.domains, where="transfer.source")
     targets = match(transfer.target, rows.domains, where="transfer.target")
+    transfer = transfer.model_copy(update={"apart": apart_groups(transfer, rows.domains)})
     drawn = _sampled(rows, sample, seed)
     held_out = _held_out(rows, transfer, drawn & rows.of(targets), seed)
     fixed = _Fixed(rows, transfer, drawn, held_out, seed)
     if transfer.protocol == "joint":
-        return [_turn(fixed, name="all", sources=_mixing(transfer, sources, targets), targets=targets)]
+        return [_turn(fixed, name="all", sources=may_mix(transfer, sources, targets), targets=targets)]
     others = {target: tuple(source for source in sources if source != target) for target in targets}
     return [
-        _turn(fixed, name=target, sources=_mixing(transfer, others[target], (target,)), targets=(target,))
+        _turn(fixed, name=target, sources=may_mix(transfer, others[target], (target,)), targets=(target,))
         for target in targets
     ]
-
-
-def _mixing(transfer: Transfer, sources: tuple[str, ...], targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The sources that may teach all of ``targets``.
-
-    Raises:
-        RecipeError: one model would mix groups that the recipe keeps apart.
-    """
-    group_of = {domain: place for place, group in enumerate(transfer.apart) for domain in group}
-    first: dict[int, str] = {}
-    for domain in targets if any(target in group_of for target in targets) else sources:
-        if domain in group_of:
-            first.setdefault(group_of[domain], domain)
-    if len(first) > 1:
-        one, other, *_ = first.values()
-        raise RecipeError(
-            f"transfer.apart keeps {one} from {other}, and one model for {listed(targets)} would mix them; set "
-            "transfer.protocol: leave_one_out, or name sources and targets of one group."
-        )
-    return tuple(source for source in sources if not first or group_of.get(source, min(first)) in first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +233,7 @@ def _turn(fixed: _Fixed, *, name: str, sources: tuple[str, ...], targets: tuple[
     unlabelled = target & ~held_out & ~validate
     unlabelled |= source & ((rows.split == "unlabelled") | (teachable & ~rows.labelled))
     if transfer.through:
-        between = _mixing(transfer, match(transfer.through, rows.domains, where="transfer.through"), targets)
+        between = may_mix(transfer, match(transfer.through, rows.domains, where="transfer.through"), targets)
         unlabelled |= fixed.drawn & rows.of(between) & ~source & ~target & (teachable | (rows.split == "unlabelled"))
     if transfer.transductive or not score.any():  # where nothing is scored, no text has to be held back
         unlabelled |= held_out

@@ -1,5 +1,7 @@
 """Temperatures that were made, thresholds by hand, and what domains with few rows get."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,7 +95,8 @@ def test_all_of_it_for_domains_with_many_rows_few_and_none() -> None:
     answers = np.array([-1 if answer is None else answer for answer in found.decide(SPAM, after, domains)])
     ham = labels[:1200] == 0
     assert 0 < (answers[:1200][ham] == 1).mean() <= 0.01
-    assert ((answers == -1) == (after.max(axis=1) < 0.8)).all()
+    given = np.array(replace(found, abstain=None).decide(SPAM, after, domains))
+    assert ((answers == -1) == (after[np.arange(1300), given] < 0.8)).all()
     unknown = found.scaled(logits[:2], ["zed", None])
     np.testing.assert_allclose(unknown, logits[:2] / found.temperature)
 
@@ -115,3 +118,9 @@ def test_without_temperature_probabilities_stay() -> None:
     logits, labels, domains = boasts({"ann": 3.0}, 100)
     found = calibrate(Calibrate(temperature=False), SPAM, logits, labels, domains)
     np.testing.assert_array_equal(found.scaled(logits, domains), logits)
+
+
+def test_it_abstains_by_the_probability_of_the_answer_that_it_gives() -> None:
+    """.95 of spam is below the threshold, so that the answer would be ham, at .05."""
+    strict = Calibration(threshold=0.99, abstain=0.8)
+    assert strict.decide(SPAM, np.array([[0.05, 0.95], [0.9, 0.1], [0.001, 0.999]]), [None] * 3) == [None, 0, 1]

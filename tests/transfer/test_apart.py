@@ -25,6 +25,18 @@ def test_no_group_teaches_another(made: Callable[..., Dataset], planned: Callabl
         assert taught == set(turn.sources)
 
 
+def test_groups_may_be_globs_and_a_name_that_nobody_has_is_refused(
+    made: Callable[..., Dataset], planned: Callable[..., list[Turn]]
+) -> None:
+    users = ("eu-ann", "eu-bob", "us-cy", "us-dee")
+    [turn] = planned(made(users=users), target="eu-ann", target_labels=0, apart=(("eu-*",), ("us-*",)))
+    assert turn.sources == ("eu-ann", "eu-bob")
+    with pytest.raises(RecipeError, match=r"transfer\.apart: no domain matches 'eu-anne'"):
+        planned(made(users=users), target="eu-ann", target_labels=0, apart=(("eu-anne",), ("us-*",)))
+    with pytest.raises(RecipeError, match="eu-bob would be in two groups"):
+        planned(made(users=users), target="eu-ann", target_labels=0, apart=(("eu-*",), ("*-bob",)))
+
+
 @pytest.mark.parametrize("target", [("ann", "cy"), ("eve",)], ids=["targets of two groups", "sources of two groups"])
 def test_one_model_that_would_mix_groups_is_refused(
     made: Callable[..., Dataset], planned: Callable[..., list[Turn]], target: tuple[str, ...]
