@@ -7,10 +7,10 @@ target's own labels, fold by fold. The scored rows have no part in it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from nlptl.encoder.lexical import Lexical
 from nlptl.errors import DataError
 from nlptl.evaluate._scores import correct
 from nlptl.fitting.corpus import Corpus, Vectors
+from nlptl.fitting.rehearsal import Lane, Trained
 from nlptl.fitting.rungs import RUNGS, Situation, Table, climb, right, solve_each
 from nlptl.heads._solved import LinearWeights, Solved
 from nlptl.heads._temperature import fit_temperature
@@ -32,8 +33,6 @@ log = logging.getLogger("nlptl")
 
 MOST_PARTS = 5
 """A rehearsing domain's rows are scored in at most so many parts, each of which is one more situation to solve."""
-GROUPS = 3
-"""Into which sources are dealt where a rung is trained, so that many sources cost no more trainings than three."""
 
 
 @dataclass(frozen=True)
@@ -49,40 +48,6 @@ class Climbed:
     heads: Mapping[str, LinearWeights]
     answers: Mapping[str, Floats]
     right: Mapping[str, npt.NDArray[np.bool_]]
-
-
-@dataclass(frozen=True, eq=False)
-class Lane:
-    """One training that rehearses a rung, for the domains that are held out together: rows of the corpus that teach,
-    the domains' own that they show, those to answer, and the solved head of all that teach them, where a domain is held
-    out by itself: its adapter starts from there."""
-
-    teach: Ints
-    shown: Ints
-    scored: Ints
-    start: LinearWeights | None
-
-
-Trains: TypeAlias = Callable[[Mapping[str, Lane]], Mapping[str, Floats]]
-"""By name: lane → (scored rows, labels) probabilities; a lane that nothing teaches is left out."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A rung that is trained: its name, what trains its lanes, and how many of the ``GROUPS`` that sources are dealt
-    into rehearse it, one lane a group; with None, every source by itself."""
-
-    name: str
-    trains: Trains
-    lanes: int | None
-
-    def groups(self, sources: Sequence[str], seed: int) -> list[tuple[str, ...]]:
-        """Sources that are held out together."""
-        if self.lanes is None:
-            return [(name,) for name in sources]
-        order = [sources[place] for place in np.argsort(keyed(sources, seed=seed, purpose="groups that rehearse"))]
-        count = min(GROUPS, len(order))
-        return [tuple(sorted(order[start::count])) for start in range(count)][: self.lanes]
 
 
 def climb_turn(
@@ -206,11 +171,12 @@ class _Cast:
 
     @property
     def sources(self) -> list[str]:
-        """The domains that only teach."""
-        return sorted(set(self.domains[self.teaches]) - set(self.turn.targets))
+        """The domains that only teach; where no two do, all that teach: each plays another one by its own labels."""
+        only = set(self.domains[self.teaches]) - set(self.turn.targets)
+        return sorted(only if len(only) > 1 else set(self.domains[self.teaches]))
 
     def by_sources(self, transfer: Transfer, seed: int, together: Sequence[tuple[str, ...]]) -> Iterator[Situation]:
-        """Each domain that only teaches in the part of a target, taught by none that is held out ``together`` with it.
+        """Each of ``sources`` in the part of a target, taught by none that is held out ``together`` with it.
         Its rows take turns in being scored, a part as large as the targets' scored share of their rows each time, and
         lend their texts in between."""
         sources, out = self.sources, {name: group for group in together for name in group}
@@ -288,7 +254,13 @@ class _Cast:
             )
         except DataError:
             return []
-        return [Situation(real.teach, real.shown[teach], real.unlabelled, real.shown[held]) for teach, held in folds]
+        return [self._held(real, real.shown[teach], real.shown[held]) for teach, held in folds]
+
+    def _held(self, real: Situation, shown: Ints, scored: Ints) -> Situation:
+        """``real``, showing ``shown`` and scored by others of its labels, of which no copy is left anywhere."""
+        copies = np.isin(self.table.groups, self.table.groups[scored])
+        teach, shown, unlabelled = (rows[~copies[rows]] for rows in (real.teach, shown, real.unlabelled))
+        return Situation(teach, shown, unlabelled, scored)
 
 
 def _places(mask: npt.NDArray[np.bool_]) -> Ints:

@@ -13,8 +13,8 @@ from nlptl.contracts import Floats, Ints
 from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.answers import answer
 from nlptl.fitting.bank import Lanes, apart, train_bank
-from nlptl.fitting.evidence import Lane, Trained
 from nlptl.fitting.folder import file_name
+from nlptl.fitting.rehearsal import Lane, Trained
 from nlptl.fitting.setting import Setting
 from nlptl.fitting.train import objective, split_off
 from nlptl.fitting.turn import learn_turn
