@@ -42,6 +42,12 @@ def test_the_source_that_contradicts_the_others_does_not_teach(
     assert run.results["overall"]["accuracy"] == 1.0 >= equal.results["overall"]["accuracy"]
 
 
+def test_the_only_source_that_counts_is_divided_to_choose_by(tiny_encoder: Path, turned: Path, tmp_path: Path) -> None:
+    [chosen] = nlptl.fit(recipe(tiny_encoder, turned, "nearest:1"), out=tmp_path / "run").results["chosen"]
+    assert sorted(chosen["weights"].values()) == [0, 0, 1]
+    assert chosen["loss"] < 0.6 and chosen["folds"] == 5  # of a head that nothing taught: 0.693
+
+
 @pytest.mark.parametrize(
     ("weigh", "transfer", "words"),
     [

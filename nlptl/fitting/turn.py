@@ -182,15 +182,18 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
                 corpus.tasks[name],
                 {reading: setting.vectors.of(rows, reading) for reading in CHOICES[encoder.pool]},
                 corpus.encoded[name][rows],
-                folds[name],
-                None if lexical is None else lexical.transform(list(corpus.texts[rows])),
+                words=None if lexical is None else lexical.transform(list(corpus.texts[rows])),
                 prior=prior_mean(setting, corpus.tasks[name], turn.unlabelled),
             )
-            solved[name], how = solve(weights.get(name)), setting.recipe.transfer.weigh
+            solved[name] = solve(folds=folds[name], row_weights=weights.get(name))
+            how = setting.recipe.transfer.weigh
             if how != "equal":
                 weighed[name] = weigh_sources(corpus, setting.vectors, turn, name, solved[name], lexical, how=how)
                 weights[name] = weighed[name].rows * weights.get(name, 1.0)
-                solved[name] = solve(weights[name])
+                if len(np.unique(corpus.domains[rows][weights[name] > 0].astype(str))) < 2:
+                    # Held out whole, the one domain that counts would be told by nobody: its rows are divided.
+                    folds[name] = _folds(setting, replace(turn, labels_of_target=1), groups, name, seed)
+                solved[name] = solve(folds=folds[name], row_weights=weights[name])
             if setting.recipe.transfer.through:
                 solved[name], ways[name] = reach(corpus, setting.vectors, turn, name, solved[name])
     words = None if lexical is None else Words(lexical, {n: s.words for n, s in solved.items() if s.words is not None})

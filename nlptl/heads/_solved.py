@@ -164,10 +164,12 @@ class _Search:
         self.design = Design(torch.from_numpy(self.scaling(vectors)), words)
         self.targets = torch.from_numpy(task.targets(encoded))
         self.teaches, self.held_out = torch.zeros(2, len(folds), len(vectors), dtype=torch.float64)
+        self.holds = np.zeros((len(folds), len(vectors)), dtype=bool)
         self.row_weights = torch.as_tensor(row_weights, dtype=torch.float64)
         for place, (teach, held) in enumerate(folds):
             self.teaches[place, teach] = self.row_weights[teach]
             self.held_out[place, held] = self.row_weights[held]
+            self.holds[place, held] = True  # of weight 0 too: it counts in no loss, yet its logits are looked at
         self.prior_scale = prior_scale
         self.prior = self._prior(toward)
         known = self.prior is not None and toward is not None and toward.bias is not None
@@ -272,6 +274,5 @@ class _Search:
 
     def _out_of_fold(self, logits: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
         """(rows, outputs) logits fold by fold → each row's by the fold that held it out."""
-        held_out = (self.held_out > 0).numpy()
-        summed = sum(of_fold * held[:, None] for of_fold, held in zip(logits, held_out, strict=True))
-        return np.asarray(summed / np.maximum(held_out.sum(axis=0), 1)[:, None])
+        summed = sum(of_fold * held[:, None] for of_fold, held in zip(logits, self.holds, strict=True))
+        return np.asarray(summed / np.maximum(self.holds.sum(axis=0), 1)[:, None])

@@ -126,6 +126,13 @@ def test_a_row_of_weight_two_is_a_row_that_is_there_twice() -> None:
     np.testing.assert_allclose(weighted.loss, there.loss, atol=1e-6)
 
 
+def test_a_row_of_weight_0_has_logits_out_of_fold_too(noisy: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
+    readings, labels = noisy
+    weights = np.where(np.arange(len(labels)) < len(labels) // 2, 0.0, 1.0)
+    head = solve_head(BINARY, readings, labels, folds_of(len(labels)), row_weights=weights)
+    assert head.out_of_fold.all()
+
+
 def made_prior(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows, 40) vectors whose label is told by one direction, and that direction as (40, 1)."""
     rng = np.random.default_rng(5)
