@@ -16,6 +16,8 @@ from made_mail import mail
 
 import nlptl
 from nlptl.fitting.launch import asked_processes
+from nlptl.fitting.train import split_off
+from nlptl.transfer.plan import Turn
 
 RUN_FOLDER = {
     "recipe.yaml", "lock.json", "results.json", "report.html", "rejected.jsonl", "predictions.parquet", "model",
@@ -35,6 +37,20 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
     for name, section in sections.items():
         settings[name] = {**settings.get(name, {}), **section}
     return nlptl.Recipe(**settings)
+
+
+def test_rows_that_choose_have_no_copy_among_those_that_teach() -> None:
+    """Every row is there twice, and a quarter is held back: five rows, and the others of their pairs."""
+    made = nlptl.Recipe(
+        data={"kind": "csv", "path": "x.csv"}, heads={"spam": {"kind": "linear"}}, tune={"kind": "lora"},
+        train={"validation": 0.25},
+    )  # fmt: skip
+    rows = np.arange(100, 120)
+    turn = Turn("all", ("a",), ("a",), rows, rows[:0], rows[:0], rows[:0], 0, 0)
+    own, held = split_off(made, turn, np.arange(20) // 2, seed=0)
+    assert 5 <= len(held) <= 10 and len(held) % 2 == 0
+    assert sorted([*own.teach, *held]) == rows.tolist()
+    assert not set((own.teach - 100) // 2) & set((held - 100) // 2)
 
 
 @pytest.fixture(scope="module")

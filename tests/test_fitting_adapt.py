@@ -114,6 +114,7 @@ def test_importance_weighs_rows_and_says_how_many_are_left(tiny_encoder: Path, t
         (["coral", "dann", "self_training"], "lora", {}),
         (["importance", "label_shift"], "frozen", {}),
         (["tapt"], "lora", {}),
+        (["tapt"], "lora", {"select": "importance", "validation": 0.2}),
         *((["mcc"], "lora", {"select": by, "validation": 0.2}) for by in ("source", "importance", "snd", "entropy")),
     ],
 )

@@ -10,11 +10,15 @@ from train_network import make_examples, make_network
 
 from nlptl.augment import Cutoff, Mixup
 from nlptl.augment._cut import kept_features, kept_tokens
+from nlptl.encoder._lower import frozen_layers, with_lower
+from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import TokenBatch
 from nlptl.model import Batch, Network
 from nlptl.model.views import jensen_shannon, mixed, shares_of_task
+from nlptl.recipe import Encoder
 from nlptl.train.batches import share_of
 from nlptl.train.views import StepViews, gathered_places
+from nlptl.tune import TopLayers
 
 CPU = torch.device("cpu")
 
@@ -110,6 +114,24 @@ def test_cutoff_adds_the_loss_of_the_cut_text_and_the_disagreement(network: Netw
     assert (lose > plain).all() and not torch.allclose(lose, 2 * plain)
     torch.testing.assert_close(both - plain, (agree - plain) + (lose - plain))
     torch.testing.assert_close(network(replace(batch, cut=None))["kind"], plain)  # nothing of it is left behind
+
+
+@pytest.mark.parametrize("of", ["token", "span", "feature"])
+def test_what_is_cut_is_cut_for_frozen_lower_layers_too(tiny_encoder: Path, of: str) -> None:
+    network = make_network(tiny_encoder)
+    network.backbone = TopLayers(layers=1).apply(Backbone.load(Encoder(model=str(tiny_encoder), max_length=32)))
+    network.backbone.switch_off_dropout().freeze("float32")
+    examples, own = make_examples(network), np.arange(12)
+    assert examples.tokens is not None and frozen_layers(network.backbone.body) == 1
+    kept = replace(examples, tokens=with_lower(network.backbone, examples.tokens, network.readings))
+    views = StepViews.of(network, [Cutoff(of=of, share=0.4)], (0, 3))
+    assert views is not None
+    losses = []
+    for each in (examples, kept):
+        batch = views.shown(each.batch(own, CPU), each, own, own, number=0, world=1, device=CPU)
+        assert batch.tokens is not None and (batch.tokens.lower is not None) == (each is kept)
+        losses.append(network.train()(batch)["kind"])
+    torch.testing.assert_close(*losses, atol=1e-5, rtol=0)
 
 
 def test_a_process_without_a_share_makes_no_loss_but_has_gradients(network: Network) -> None:

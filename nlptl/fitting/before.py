@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nlptl.contracts import Ints
 from nlptl.contracts.adapt import Before, Context
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
@@ -42,7 +43,7 @@ def learning_body(setting: Setting, precision: str) -> Backbone:
     return backbone
 
 
-def before_solving(setting: Setting, turn: Turn, *, seed: int) -> Setting:
+def before_solving(setting: Setting, turn: Turn, held_back: Ints, *, seed: int) -> Setting:
     """``setting`` with the encoder and vectors of ``turn`` after the recipe's steps before the heads; as it is where
     there are none."""
     ways = [way for way in setting.recipe.adapt if isinstance(way, Before)]
@@ -61,7 +62,7 @@ def before_solving(setting: Setting, turn: Turn, *, seed: int) -> Setting:
         return replace(setting, said="; ".join(said))
     named = backbone.body.named_parameters()
     learned = {name: weights.detach().clone() for name, weights in named if weights.requires_grad}
-    return _encoded(replace(setting, learned=learned, said="; ".join(said)), turn)
+    return _encoded(replace(setting, learned=learned, said="; ".join(said)), turn, held_back)
 
 
 def tokens_of(setting: Setting, backbone: Backbone, rows: Sequence[int] | np.ndarray) -> Tokens:
@@ -98,13 +99,13 @@ class _Guess:
             )
 
 
-def _encoded(setting: Setting, turn: Turn) -> Setting:
-    """``setting`` with the frozen encoder as it has become and its vectors of the turn's rows, which the store keeps by
-    the weights that made them."""
+def _encoded(setting: Setting, turn: Turn, held_back: Ints) -> Setting:
+    """``setting`` with the frozen encoder as it has become and its vectors of the turn's rows and those held back,
+    which the store keeps by the weights that made them."""
     recipe, corpus = setting.recipe, setting.corpus
     backbone = learning_body(setting, resolve_precision(recipe.encoder.precision, setting.accelerator.device))
     backbone = backbone.requires_grad_(False).eval()
-    read = (turn.teach, corpus.views_of(turn.teach), turn.validate, turn.score, turn.unlabelled)
+    read = (turn.teach, corpus.views_of(turn.teach), held_back, turn.validate, turn.score, turn.unlabelled)
     used = np.unique(np.concatenate(read))
     rows = np.intersect1d(setting.vectors.rows, used)
     texts = list(corpus.texts[rows])

@@ -58,7 +58,7 @@ def rehearsing(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int)
 
 def train_turn(setting: Setting, turn: Turn, groups: Ints, seed: int) -> tuple[Model, dict[str, Floats]]:
     """The trained rung in earnest, and by task its (scored rows, labels) probabilities."""
-    own, held_back = split_off(setting.recipe, turn, seed)
+    own, held_back = split_off(setting.recipe, turn, groups, seed)
     kept = groups[np.isin(turn.teach, own.teach)]
     learned = learn_turn(setting, own, kept, held_back=held_back, seed=seed)
     return learned.model, answer(learned.setting, turn, learned.model)

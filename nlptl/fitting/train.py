@@ -116,9 +116,14 @@ def objective(setting: Setting, turn: Turn) -> Objective:
     return Objective(settings.label_smoothing, settings.focal_gamma, settings.r_drop, weights)
 
 
-def split_off(recipe: Recipe, turn: Turn, seed: int) -> tuple[Turn, Ints]:
+def split_off(recipe: Recipe, turn: Turn, groups: Ints, seed: int) -> tuple[Turn, Ints]:
     """The turn that ours are taught by, and the rows that choose the epoch, which teach none of ours: the official
-    validation rows, or a share of those that teach. Baselines choose on folds and are taught by all of them."""
+    validation rows, or a share of those that teach, with their copies. Baselines choose on folds and are taught by all
+    of them.
+
+    Args:
+        groups: (teaching rows,) near-duplicate groups.
+    """
     settings = recipe.train
     if len(turn.validate) or settings.validation == 0 or not trains(recipe):
         return turn, turn.validate
@@ -126,8 +131,8 @@ def split_off(recipe: Recipe, turn: Turn, seed: int) -> tuple[Turn, Ints]:
     order = np.arange(len(turn.teach))
     if settings.validation_rows == "random":
         order = np.random.default_rng((seed, 1)).permutation(order)
-    own = replace(turn, teach=np.sort(turn.teach[order[:-held]]))
-    return own, np.sort(turn.teach[order[-held:]])
+    chooses = np.isin(groups, groups[order[-held:]])
+    return replace(turn, teach=turn.teach[~chooses]), turn.teach[chooses]
 
 
 def _examples(setting: Setting, turn: Turn, solved: SolvedTurn, network: Network, rows: Ints) -> Examples:

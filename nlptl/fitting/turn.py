@@ -69,10 +69,10 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     Args:
         groups: (teaching rows,) near-duplicate groups, which no fold divides.
     """
-    own, held_back = split_off(setting.recipe, turn, seed)
+    own, held_back = split_off(setting.recipe, turn, groups, seed)
     plain = setting
     with setting.clock("train"):
-        setting = before_solving(setting, own, seed=seed)
+        setting = before_solving(setting, own, held_back, seed=seed)
         kept = groups[np.isin(turn.teach, own.teach)]
         learn = partial(learn_turn, held_back=held_back, seed=seed)
         learned, augmentation = augmented(learn, setting, own, kept, held_back)

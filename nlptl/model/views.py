@@ -81,11 +81,11 @@ def cut_features(body: Any, cut: Cut) -> Iterator[None]:
 
 
 def whole_or_cut(batch: Batch, cut: Cut) -> Batch:
-    """The batch whose tokens are read as ``cut`` says."""
+    """The batch whose tokens are read as ``cut`` says, from the lowest layer on: what frozen ones said of whole texts
+    is not what they say of cut ones."""
     assert batch.tokens is not None
-    if cut.attention is None:
-        return batch
-    return replace(batch, tokens=replace(batch.tokens, attention_mask=cut.attention))
+    mask = batch.tokens.attention_mask if cut.attention is None else cut.attention
+    return replace(batch, tokens=replace(batch.tokens, attention_mask=mask, lower=None))
 
 
 def shares_of_task(partners: Partners, own: Mapping[str, Tensor], task: str) -> Tensor:
