@@ -15,6 +15,7 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl.fitting.folder import RunFolder
 from nlptl.fitting.launch import asked_processes
 from nlptl.fitting.train import split_off
 from nlptl.transfer.plan import Turn
@@ -37,6 +38,23 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
     for name, section in sections.items():
         settings[name] = {**settings.get(name, {}), **section}
     return nlptl.Recipe(**settings)
+
+
+def test_every_process_looks_before_the_first_one_clears_the_folder(tmp_path: Path) -> None:
+    """What an earlier run left is cleared while the others wait, who would else find files and no run."""
+    made = nlptl.Recipe(data={"kind": "csv", "path": "x.csv"}, heads={"spam": {"kind": "linear"}})
+    first, other = (RunFolder(tmp_path / "run", main=main) for main in (True, False))
+    first.open(made, resume=False, wait=lambda: None)
+    (tmp_path / "run" / "results.json").write_text("{}")
+    seen: list[list[str]] = []
+
+    def waits() -> None:
+        seen.append(sorted(path.name for path in (tmp_path / "run").iterdir()))
+        if len(seen) == 1:
+            other.open(made, resume=False, wait=lambda: None)
+
+    first.open(made, resume=False, wait=waits)
+    assert seen == [["recipe.yaml", "results.json"], ["recipe.yaml"]]
 
 
 def test_rows_that_choose_have_no_copy_among_those_that_teach() -> None:

@@ -270,7 +270,7 @@ def test_a_trained_winner_is_shipped_as_it_was_trained(
     [
         ({"tune": {"kind": "auto"}, "train": {"validation": 0.2}}, "with one kind of training, and tune.kind is auto"),
         ({**LORA, "adapt": [{"kind": "mcc"}]}, "solved or trained without adapt: mcc"),
-        ({**LORA, "encoder": {"pool": "mix"}}, "auto starts from solved heads, and pool: mix has none"),
+        ({**LORA, "encoder": {"pool": "mix"}}, "auto compares solved heads, and pool: mix has none"),
         ({**APART, "encoder": {"lexical": "tfidf"}}, "auto rehearses domains' own LoRA over vectors alone"),
     ],
 )

@@ -72,8 +72,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     """
     clock, accelerator = Clock(), launched()
     folder = RunFolder(Path(out or Path("runs") / recipe.name), main=accelerator.is_main_process)
-    folder.open(recipe, resume=resume)
-    accelerator.wait_for_everyone()
+    folder.open(recipe, resume=resume, wait=accelerator.wait_for_everyone)
     asked, recipe = recipe, run_before(recipe, folder.path, resume=resume, accelerator=accelerator, fit=fit)
 
     quarantine = Quarantine()

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,11 @@ class RunFolder:
         """Where trainings keep their checkpoints, one folder each."""
         return self.path / "checkpoints"
 
-    def open(self, recipe: Recipe, *, resume: bool) -> None:
+    def open(self, recipe: Recipe, *, resume: bool, wait: Callable[[], None]) -> None:
         """Make the folder ready: go on with the run that is in it, or clear what an earlier run left.
+
+        Args:
+            wait: returns once all processes have called it: all look before one of them changes anything.
 
         Raises:
             RunError: the folder holds other files and no run, and is left alone.
@@ -53,15 +56,19 @@ class RunFolder:
             raise RunError(f"{self.path.resolve()} holds files but no run; name another folder with --out.")
         if resume and written.is_file():
             _same_recipe(yaml.safe_load(written.read_text(encoding="utf-8")), recipe, self.path)
-        if not self.main:
-            return
+        wait()
+        if self.main:
+            self._begin(recipe, resume=resume)
+        wait()
+
+    def _begin(self, recipe: Recipe, *, resume: bool) -> None:
         kept = {"checkpoints"} if resume else set()
         for name in _OURS:
             target = self.path / name
             if name not in kept and target.exists():
                 shutil.rmtree(target) if target.is_dir() else target.unlink()
         self.path.mkdir(parents=True, exist_ok=True)
-        written.write_text(as_yaml(recipe, described=True), encoding="utf-8")
+        (self.path / "recipe.yaml").write_text(as_yaml(recipe, described=True), encoding="utf-8")
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``."""

@@ -100,6 +100,8 @@ def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, a
         yield ("transfer", "choose"), "auto compares solved heads with one kind of training, and tune.kind is auto too."
     elif tune.learns:
         yield from _training_can_be_rehearsed(encoder, tune, heads)
+    if encoder.pool == "mix":
+        yield ("transfer", "choose"), "auto compares solved heads, and pool: mix has none. Choose another encoder.pool."
     if adapt:
         yield (
             ("transfer", "choose"),
@@ -116,8 +118,6 @@ def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any) -> Problems:
     where = ("transfer", "choose")
     if len(heads) > 1:
         yield where, "auto rehearses training on one task, and there are several. Set tune.kind: frozen, or one head."
-    if encoder.pool == "mix":
-        yield where, "auto starts from solved heads, and pool: mix has none. Choose another, or set tune.kind: frozen."
     if tune.kind == "lora" and tune.per == "domain" and encoder.lexical is not None:
         yield (
             where,
