@@ -161,6 +161,14 @@ def test_a_notebook_gets_the_same_lines_without_places() -> None:
     assert [line.partition(":")[0] for line in caught.value.problems] == ["sede", "heads.text", "evaluate.metrics.0"]
 
 
+def test_sources_that_sample_unlike_numbers_are_refused() -> None:
+    sources = {"small": data.Csv(path="x.csv", sample=10), "big": data.Csv(path="y.csv")}
+    with pytest.raises(
+        RecipeError, match=r"data\.big\.sample: None rows a domain are asked for, and 10 by data\.small"
+    ):
+        Recipe(data=sources, heads={"spam": heads.Linear()})
+
+
 # --- rules between sections -------------------------------------------------------------------------------------------
 
 

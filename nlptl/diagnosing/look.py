@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nlptl.contracts import UNLABELLED, Ints, Quarantine, Source, Task
+from nlptl.contracts import UNLABELLED, Ints, Quarantine, Task
 from nlptl.contracts.diagnose import View
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
@@ -48,9 +48,7 @@ class Look:
         if corpus.tasks[next(iter(corpus.tasks))].head.multilabel:
             raise RecipeError("a diagnosis reads the first task, and its rows must have one label each; put such a one "
                               "first under heads.")  # fmt: skip
-        sources = [recipe.data] if isinstance(recipe.data, Source) else recipe.data.values()
-        sample = min((source.sample for source in sources if source.sample is not None), default=None)
-        turns = plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=sample, seed=recipe.seed)
+        turns = plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=recipe.first_source.sample, seed=recipe.seed)
         rows = np.unique(np.concatenate([np.r_[t.teach, t.validate, t.score, t.unlabelled] for t in turns]))
         signatures = Signatures.of(corpus.texts, corpus.pairs, rows=rows)
         settings = recipe.transfer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accelerate import Accelerator
 
-from nlptl.contracts import Ints, Quarantine, Source
+from nlptl.contracts import Ints, Quarantine
 from nlptl.data._read import fingerprint
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
@@ -172,7 +172,7 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
     turns = [
         (seed, turn)
         for seed in seeds
-        for turn in plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=_sample(recipe), seed=seed)
+        for turn in plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=recipe.first_source.sample, seed=seed)
     ]
     signatures = Signatures.of(corpus.texts, corpus.pairs, rows=_rows(turn for _, turn in turns))
     planned: Planned = []
@@ -187,12 +187,6 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
 def _rows(turns: Iterable[Turn]) -> Ints:
     """The rows that any of ``turns`` looks at, ascending."""
     return np.unique(np.concatenate([np.r_[t.teach, t.validate, t.score, t.unlabelled] for t in turns]))
-
-
-def _sample(recipe: Recipe) -> int | None:
-    """Rows a domain; of several sources, the smallest number that any of them names."""
-    sources = [recipe.data] if isinstance(recipe.data, Source) else recipe.data.values()
-    return min((source.sample for source in sources if source.sample is not None), default=None)
 
 
 def _backbone(recipe: Recipe, accelerator: Accelerator) -> tuple[Backbone, str]:

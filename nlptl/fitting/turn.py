@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nlptl.contracts import Floats, Ints, Source
+from nlptl.contracts import Floats, Ints
 from nlptl.encoder.lexical import Lexical
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.evaluate.predictions import Scored
@@ -216,7 +216,7 @@ def _how_weighed(solved: SolvedTurn, task: str) -> dict[str, Any]:
 
 def _columns(recipe: Recipe) -> dict[str, str | None]:
     """The columns of the first source, by which files are read that the model is to answer."""
-    source = recipe.data if isinstance(recipe.data, Source) else next(iter(recipe.data.values()))
+    source = recipe.first_source
     return {"text": source.text, "text_pair": source.text_pair, "domain": source.domain}
 
 

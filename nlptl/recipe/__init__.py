@@ -88,6 +88,11 @@ class Recipe(Settings):
         document = read(Path(path), overrides)
         return cls.model_validate(document.root.plain(), context=document)
 
+    @property
+    def first_source(self) -> Source:
+        """Where text comes from; of several sources the first."""
+        return self.data if isinstance(self.data, Source) else next(iter(self.data.values()))
+
     def save(self, path: str | Path) -> None:
         """Write the resolved recipe, every default spelled out, so that ``Recipe.load(path)`` equals this one.
 

@@ -26,6 +26,7 @@ from nlptl.recipe.rules_labels import (
     label_columns,
     label_sets,
     label_sources,
+    one_sample,
     sources,
     task_names,
 )
@@ -154,6 +155,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     anomalies_are_no_label,
     label_columns,
     label_sources,
+    one_sample,
     label_sets,
     metrics,
     metrics_of_a_positive,

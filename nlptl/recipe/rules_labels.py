@@ -61,6 +61,18 @@ def label_sources(data: Any, heads: Any) -> Problems:
             )
 
 
+def one_sample(data: Any) -> Problems:
+    """Whether all sources ask for as many rows a domain: a domain may have rows of several."""
+    (place, first), *others = sources(data)
+    for other, source in others:
+        if source.sample != first.sample:
+            yield (
+                (*other, "sample"),
+                f"{source.sample} rows a domain are asked for, and {first.sample} by {'.'.join(map(str, place))}; give "
+                "every source the same number, or none.",
+            )
+
+
 def label_sets(heads: Any) -> Problems:
     """Whether each task's labels are a set that its other settings agree with."""
     for task, head in heads.items():
