@@ -23,6 +23,7 @@ from nlptl.heads._solved import solve_head
 from nlptl.progress import bar
 from nlptl.recipe import Encoder, Recipe
 from nlptl.saved.taken import is_run, load_backbone
+from nlptl.train.gather import of_first
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.folds import folds
 from nlptl.transfer.plan import Turn
@@ -39,7 +40,9 @@ def choose_encoder(
     """``recipe`` with the best of ``encoder.among`` as its encoder, and how they were ranked."""
     if not recipe.encoder.among:
         return recipe, []
-    ranked = rank_encoders(recipe, corpus, turn, groups, recipe.encoder.among, device=device, each_layer=False)
+    ranked = of_first(
+        rank_encoders(recipe, corpus, turn, groups, recipe.encoder.among, device=device, each_layer=False)
+    )
     best = str(ranked[0]["encoder"])
     log.info("encoder: %s, of %s", best, ", ".join(recipe.encoder.among))
     return recipe.model_copy(update={"encoder": as_encoder(recipe.encoder, best)}), ranked

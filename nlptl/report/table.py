@@ -96,7 +96,7 @@ def number(value: float | None) -> str:
 
 def points(value: float) -> str:
     """A difference of shares in points, signed: ``+1.2``."""
-    return f"{100 * value:+.1f}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"  # no -0.0
 
 
 def interval(ends: Sequence[float | None], *, in_points: bool = False) -> str:
@@ -188,6 +188,9 @@ def terminal(results: Results) -> Group:
             box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True,
         )  # fmt: skip
         table.add_column("domain", overflow="fold", min_width=8)
+        unlike = len({row.shipped for row in made.rows if row.domain != OVERALL}) > 1
+        if unlike:
+            table.add_column("served by", overflow="fold")
         for heading in ("n", *made.metrics, *made.baselines):
             table.add_column(Text(heading.replace("_", "\n")), justify="right", no_wrap=True)
         table.add_column("gain", justify="right")  # where the terminal is narrow, this one breaks at its space
@@ -195,7 +198,8 @@ def terminal(results: Results) -> Group:
             if row.domain == OVERALL:
                 table.add_section()
             table.add_row(
-                Text(row.domain), row.rows, *(Text("\n".join(cell).rstrip()) for cell in row.cells), *row.baselines,
+                Text(row.domain), *([Text(row.shipped)] if unlike else []), row.rows,
+                *(Text("\n".join(cell).rstrip()) for cell in row.cells), *row.baselines,
                 Text(row.gain[0] + (" ▼" if row.tone == "worse" else "") + "\n" + row.gain[1], style[row.tone]),
             )  # fmt: skip
         parts += [table, Text(made.verdict, "bold")]

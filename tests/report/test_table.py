@@ -85,3 +85,17 @@ def test_a_narrow_terminal_and_a_notebook_show_the_same(results: Results) -> Non
     html = results._repr_html_()
     assert "&lt;script&gt;" in html and "<script" not in html and "worse" in html
     assert "better than" in repr(results) or "difference" in repr(results) or "worse" in repr(results)
+
+
+def test_who_is_served_by_what_is_told_where_it_differs(results: Results) -> None:
+    spam = results["tasks"]["spam"]
+    one = next(iter(spam["domains"]))
+    domains = {**spam["domains"], one: {**spam["domains"][one], "shipped": "per_domain"}}
+    unlike = Results({**results, "tasks": {"spam": {**spam, "domains": domains}}})
+    assert "served by" in printed(unlike, 160) and "per_domain" in printed(unlike, 160)
+    alike = {name: {**facts, "shipped": "solved"} for name, facts in spam["domains"].items()}
+    assert "served by" not in printed(Results({**results, "tasks": {"spam": {**spam, "domains": alike}}}), 160)
+
+
+def test_no_difference_has_no_sign() -> None:
+    assert points(-1e-5) == points(0.0) == "+0.0"
