@@ -89,7 +89,7 @@ def recipe(folder: Path, tasks: Mapping[str, tuple[str, str]], seed: int) -> nlp
 def begun(made: nlptl.Recipe, out: Path) -> tuple[Setting, Turn, SolvedTurn]:
     """What ``nlptl.fit`` does before it trains: rows read, guarded and encoded, heads solved."""
     accelerator, folder = Accelerator(), RunFolder(out, main=True)
-    folder.open(made, resume=False)
+    folder.open(made, resume=False, wait=accelerator.wait_for_everyone)
     corpus = Corpus.of(read(made.data, made.heads, Quarantine()), made.heads)
     planned, _ = fitting._plan(made, corpus)
     backbone, precision = fitting._backbone(made, accelerator)

@@ -136,7 +136,8 @@ def prepared(case: dict[str, Any], seed: int, body: str, folder: Path) -> Callab
         began = time.perf_counter()
         mine = recipe(case, seed, kind, body)
         tasks = {name: replace(task, head=mine.heads[name]) for name, task in corpus.tasks.items()}
-        setting = before_solving(replace(base, recipe=mine, corpus=replace(corpus, tasks=tasks)), turn, seed=seed)
+        learning = replace(base, recipe=mine, corpus=replace(corpus, tasks=tasks))
+        setting = before_solving(learning, turn, turn.validate, seed=seed)
         anew = kind == "importance" or setting.vectors is not vectors
         solved = solve_turn(setting, turn, groups, seed=seed) if anew else shared
         nothing = np.empty(0, dtype=np.int64)
