@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,8 @@ def add_domains(
         model, names, rows["text"], {task: rows[task] for task in heads}, rows.get("text_pair"), replace_old=replace
     )
     model.save_heads(folder)
-    taught = [any(rows[task][row] is not None for task in heads) for row in range(len(names))]
-    own = {each: [at for name, at in zip(names, taught, strict=True) if name == each] for each in dict.fromkeys(names)}
-    return {each: (len(of), sum(of)) for each, of in own.items()}
+    taught = Counter(name for row, name in enumerate(names) if any(rows[task][row] is not None for task in heads))
+    return {each: (count, taught[each]) for each, count in Counter(names).items()}
 
 
 def _source(path: Path, columns: dict[str, Any]) -> Source:

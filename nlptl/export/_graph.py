@@ -105,7 +105,7 @@ def _check(graph: Graph, path: Path, network: Network, pairs: bool) -> None:
 @contextmanager
 def _plain_attention(body: Any) -> Iterator[None]:
     """Attention as matrix products and a softmax: torch's fused one is traced with guards against rows that mask every
-    token, which no text has, and which took a twentieth of the graph's time."""
+    token, which take time, and no text is such a row."""
     before = body.config._attn_implementation
     body.set_attn_implementation("eager")
     try:

@@ -25,10 +25,9 @@ from nlptl.saved.parts import head_settings
 from nlptl.saved.words import Words
 
 BATCH_TOKENS = 512
-"""So many tokens a batch keep what lies between two operators in the cache: of 2,048 a batch, the int8 graph took a
-quarter longer."""
+"""So many tokens a batch keep what lies between two operators in the cache."""
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
-"""ONNX Runtime's kernel for a sum and its layer norm in one takes three times as long as the two one after another."""
+"""ONNX Runtime's kernel for a sum and its layer norm in one is slower than the two one after another."""
 
 
 class OnnxModel(Model):

@@ -61,10 +61,8 @@ def plan_steps(lengths: Ints, settings: Train, seed: int, sampler: Sampler | Non
             for place, at in enumerate(starts)
         ]
     steps = steps[: settings.max_steps]
-    return [
-        *steps[:-1],
-        *(replace(last, ends_epoch=True) for last in steps[-1:]),
-    ]  # what was learned last is judged too
+    steps[-1:] = [replace(last, ends_epoch=True) for last in steps[-1:]]  # what is learned last is judged too
+    return steps
 
 
 def train(
