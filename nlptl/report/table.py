@@ -154,8 +154,7 @@ def _losses(task: Mapping[str, Any]) -> Iterator[str]:
         for system in (*task["baselines"], *task["rungs"]):
             gain = gains[system]
             if gain["accuracy"] < 0:
-                low, high = gain["ci95"]
-                ends = f"[{-100 * high:.1f}, {-100 * low:.1f}]"
+                ends = "[{:.1f}, {:.1f}]".format(*(round(-100 * end, 1) + 0.0 for end in reversed(gain["ci95"])))
                 sure = "" if tone(gain) == "worse" else ", not a sure difference"
                 yield f"{system} is better on {domain} by {-100 * gain['accuracy']:.1f} points {ends}{sure}"
 
