@@ -16,12 +16,17 @@ class Dropout(nn.Dropout):
         """``input`` with each number zeroed at rate p, and the others divided by 1 − p."""
         if not (self.training and self.p and input.device.type == "cpu"):
             return super().forward(input)
-        dropped = round(self.p * STEPS)
-        if dropped == STEPS:
-            return input * 0.0
-        words = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        bits = words.view(torch.int16)[: input.numel()].view(input.shape)
-        return input * (bits >= dropped - STEPS // 2).to(input.dtype).mul_(STEPS / (STEPS - dropped))
+        return drop(input, self.p)
+
+
+def drop(input: Tensor, p: float) -> Tensor:
+    """``input``, on a processor, with each number zeroed at rate ``p``, and the others divided by 1 − p."""
+    dropped = round(p * STEPS)
+    if dropped == STEPS:
+        return input * 0.0
+    words = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: input.numel()].view(input.shape)
+    return input * (bits >= dropped - STEPS // 2).to(input.dtype).mul_(STEPS / (STEPS - dropped))
 
 
 def put_in(body: nn.Module) -> None:

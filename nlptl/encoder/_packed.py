@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nlptl.encoder._dropout import drop
 from nlptl.encoder._lower import resumed
 from nlptl.encoder.tokens import PAD_MULTIPLE, TokenBatch
 
@@ -22,37 +23,92 @@ FIRST_POSITION = {"bert": 0, "electra": 0, "distilbert": 0, "roberta": 1, "xlm-r
 place after the padding's."""
 NAME = "nlptl_packed"
 FULL = 0.95
-"""A batch with a larger share of real tokens gains less than packing costs."""
+"""A batch with a larger share of real tokens gains less than packing costs, unless attention drops out (``attend``)."""
+
+
+class _Moved(torch.autograd.Function):
+    """Rows at ``there``; their gradients come from ``back``, and none reaches the rows ``lost``, of which nothing came.
+
+    As ``index_select`` both ways: its own gradient adds row by row into zeros, which took several times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor, lost: Tensor) -> Tensor:
+        ctx.save_for_backward(back, lost)
+        return rows.index_select(0, there)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        back, lost = ctx.saved_tensors
+        return gradients[0].index_select(0, back).index_fill_(0, lost, 0.0), None, None, None
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where rows of a packed sequence stand in the padded batch, and back.
+
+    ``padded`` (length,): of each packed row; what fills the sequence up stands where its last row does, and ``filler``
+    are its packed places. ``packed``: of each padded row, and of ``padding`` any row at all, since nothing looks there.
+    """
+
+    padded: Tensor
+    packed: Tensor
+    filler: Tensor
+    padding: Tensor
+
+    def spread(self, packed: Tensor) -> Tensor:
+        """(length, …) → (padded rows, …), anything where there is padding."""
+        found: Tensor = _Moved.apply(packed, self.packed, self.padded, self.filler)  # type: ignore[no-untyped-call]
+        return found
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """(padded rows, …) → (length, …)."""
+        found: Tensor = _Moved.apply(padded, self.padded, self.packed, self.padding)  # type: ignore[no-untyped-call]
+        return found
+
+    def of_heads(self, heads: int, tokens: int) -> Places:
+        """Of parts of a row, one a head: packed as (length, heads), padded as (sequences, heads, ``tokens``)."""
+        each = torch.arange(heads)
+        row, token = self.padded // tokens, self.padded % tokens
+        pad_row, pad_token = self.padding // tokens, self.padding % tokens
+        return Places(
+            padded=((row[:, None] * heads + each) * tokens + token[:, None]).flatten(),
+            packed=(self.packed.view(-1, 1, tokens) * heads + each[:, None]).flatten(),
+            filler=(self.filler[:, None] * heads + each).flatten(),
+            padding=((pad_row[:, None] * heads + each) * tokens + pad_token[:, None]).flatten(),
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Where the tokens of a packed batch stand in the padded one, and back.
+    """How the tokens of a batch are laid end to end, and side by side again.
 
-    ``places`` (length,): of each packed token, row after row. ``back`` (sequences × tokens,): of each padded token, and
-    of padding any token at all, since nothing looks at what is there.
+    ``mask`` (sequences, tokens) bool: which tokens count; ``by_head``: the places of their parts, once asked for.
     """
 
-    places: Tensor
-    back: Tensor
+    places: Places
     mask: Tensor
+    by_head: dict[int, Places] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batch: TokenBatch) -> Packing:
         """Of the tokens of ``batch`` that count. The packed sequence is filled up to a multiple, as padded ones are,
         with its last token: products of a few rows are summed in another order."""
         mask = batch.attention_mask.bool()
-        real = mask.flatten().nonzero()[:, 0]
-        filler = real[-1:].expand(-len(real) % PAD_MULTIPLE)
-        return cls(torch.cat([real, filler]), (mask.flatten().cumsum(0) - 1).clamp(min=0), mask)
+        flat = mask.flatten()
+        real = flat.nonzero()[:, 0]
+        padded = torch.cat([real, real[-1:].expand(-len(real) % PAD_MULTIPLE)])
+        packed = (flat.cumsum(0) - 1).clamp(min=0)
+        filler = torch.arange(len(real), len(padded))
+        return cls(Places(padded, packed, filler, (~flat).nonzero()[:, 0]), mask)
 
     def pack(self, padded: Tensor) -> Tensor:
         """(sequences, tokens, …) → (1, length, …)."""
-        return padded.flatten(0, 1).index_select(0, self.places)[None]
+        return self.places.pack(padded.flatten(0, 1))[None]
 
     def spread(self, packed: Tensor) -> Tensor:
         """(length, …) → (sequences, tokens, …), anything where there is padding."""
-        return packed.index_select(0, self.back).view(*self.mask.shape, *packed.shape[1:])
+        return self.places.spread(packed).view(*self.mask.shape, *packed.shape[1:])
 
     def unpack(self, packed: Tensor) -> Tensor:
         """(1, length, width) → (sequences, tokens, width), zero where there is padding."""
@@ -60,18 +116,39 @@ class Packing:
 
     def attention(self, query: Tensor, key: Tensor, value: Tensor, *, dropout: float, scaling: float | None) -> Tensor:
         """(1, heads, length, size) each → (1, length, heads, size): each sequence attends to itself."""
-        query_, key_, value_ = (self.spread(part[0].transpose(0, 1)).transpose(1, 2) for part in (query, key, value))
-        found = nn.functional.scaled_dot_product_attention(
-            query_, key_, value_, attn_mask=self.mask[:, None, None, :], dropout_p=dropout, scale=scaling
+        (sequences, tokens), (heads, size) = self.mask.shape, query.shape[1::2]
+        if heads not in self.by_head:  # every layer of the body asks
+            self.by_head[heads] = self.places.of_heads(heads, tokens)
+        places = self.by_head[heads]
+        query_, key_, value_ = (
+            places.spread(part[0].transpose(0, 1).reshape(-1, size)).view(sequences, heads, tokens, size)
+            for part in (query, key, value)
         )
-        return self.pack(found.transpose(1, 2))
+        mask = self.mask[:, None, None, :]
+        found = attend(query_, key_, value_, mask, dropout, scaling or size**-0.5)
+        return places.pack(found.reshape(-1, size)).view(1, -1, heads, size)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: float, scaling: float) -> Tensor:
+    """(sequences, heads, tokens, size) each, and which keys count (sequences, 1, 1, tokens) → as ``query``.
+
+    With dropout, torch's own would draw its mask slowly (see ``_dropout``) and look for texts without a token.
+    """
+    if not dropout:
+        return nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    barred = torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, torch.finfo(query.dtype).min)
+    barred = barred.expand(-1, query.shape[1], 1, -1).flatten(0, 1)
+    scores = torch.baddbmm(barred, query.flatten(0, 1), key.flatten(0, 1).mT, alpha=scaling)
+    return torch.bmm(drop(scores.softmax(-1), dropout), value.flatten(0, 1)).view_as(query)
 
 
 def packs(body: Any, batch: TokenBatch) -> bool:
     """Whether ``body`` can run ``batch`` packed, and gains by it."""
     if batch.input_ids.device.type != "cpu" or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return False
-    if body.config.model_type not in FIRST_POSITION or float(batch.attention_mask.float().mean()) > FULL:
+    if body.config.model_type not in FIRST_POSITION:
+        return False
+    if not body.training and float(batch.attention_mask.float().mean()) > FULL:
         return False
     return not body.get_input_embeddings()._forward_hooks  # what hooks in there expects rows side by side
 

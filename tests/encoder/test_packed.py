@@ -9,7 +9,7 @@ import torch
 from tiny_bodies import tiny_body
 
 from nlptl.encoder import _packed
-from nlptl.encoder._packed import FIRST_POSITION, packs, run_packed
+from nlptl.encoder._packed import FIRST_POSITION, attend, packs, run_packed
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.tokens import TokenBatch, tokenize
 from nlptl.recipe import Encoder
@@ -51,10 +51,26 @@ def test_gradients_are_those_of_the_padded_batch() -> None:
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-4)
 
 
+def test_attention_with_dropout_is_torchs_of_what_is_kept() -> None:
+    """At a rate that rounds to none, values and gradients are torch's own; at one half, its mean over many draws."""
+    torch.manual_seed(0)
+    parts = [torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+    mask = (torch.arange(5) < torch.tensor([5, 2])[:, None])[:, None, None, :]
+    given, wanted = (attend(*parts, mask, dropout, 0.7) for dropout in (1e-9, 0.0))
+    torch.testing.assert_close(given, wanted)
+    gradients = [torch.autograd.grad(found.square().sum(), parts) for found in (given, wanted)]
+    torch.testing.assert_close(*gradients)
+    drawn = torch.stack([attend(*parts, mask, 0.5, 0.7) for _ in range(4000)])
+    assert not torch.equal(drawn[0], drawn[1])
+    torch.testing.assert_close(drawn.mean(0), wanted, atol=0.1, rtol=0)
+
+
 def test_what_cannot_run_packed_does_not() -> None:
     body, given = tiny_body("bert"), batch()
     full = replace(given, attention_mask=torch.ones_like(given.attention_mask))
     assert not packs(body, full)
+    assert packs(body.train(), full)
+    body.eval()
     assert not packs(tiny_body("deberta-v2"), given)
     hook = body.get_input_embeddings().register_forward_hook(lambda module, args, found: found)
     assert not packs(body, given)
