@@ -28,6 +28,7 @@ BENCH = $(BIN)/python benchmarks
 
 bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/: about half an hour on two cores.
 	$(BENCH)/startup.py
+	$(BENCH)/first_step.py $(DATA)/sms_spam.parquet 512 3
 	$(BENCH)/precision.py
 	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 2000 3
 	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 1000 3
@@ -43,6 +44,7 @@ bench-full: bench  ## The same at full size: some hours.
 	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 5000 5
 	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 5000 5
 	$(BENCH)/training.py $(DATA)/sms_spam.parquet 4000 5
+	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 5 compile
 	$(BENCH)/users_heads.py $(DATA) 1000 1000 3
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 256 5
 	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 32 5

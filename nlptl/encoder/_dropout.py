@@ -26,7 +26,8 @@ def drop(input: Tensor, p: float) -> Tensor:
         return input * 0.0
     words = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: input.numel()].view(input.shape)
-    return input * (bits >= dropped - STEPS // 2).to(input.dtype).mul_(STEPS / (STEPS - dropped))
+    kept = torch.ge(bits, dropped - STEPS // 2, out=torch.empty_like(input, requires_grad=False))
+    return input * kept.mul_(STEPS / (STEPS - dropped))
 
 
 def put_in(body: nn.Module) -> None:
