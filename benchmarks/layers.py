@@ -9,7 +9,8 @@ every choice needs, is made before and kept, so what `auto` pays more for are th
 
 Each cell (set, kind, layers, seed) is a line of `results/layers.jsonl`, written as it ends; one that is there is not
 run again. `table` writes `results/layers.md`: the paired difference of `auto` to the fixed choice that scored best
-(picked by its scores, in its favour), with the 95 % interval over rows and seeds, and the slowest choice.
+(picked by its scores, in its favour), with the 95 % interval over rows and seeds, that choice's own accuracy with its
+interval, which is wider, since `auto` is scored on the same rows, and the slowest choice.
 
     python benchmarks/layers.py DATA_FOLDER KIND SEEDS [SETS]     # KIND: top_layers or lora; SEEDS: 0,1,2
     python benchmarks/layers.py table
@@ -142,8 +143,8 @@ def write_table() -> None:
     for kind in dict.fromkeys(c["kind"] for c in cells):
         seeds = sorted({c["seed"] for c in cells if c["kind"] == kind})
         lines += [f"## {kind}, seeds {', '.join(map(str, seeds))}", "",
-                  "| set | solved | " + " | ".join(map(str, LAYERS)) + " | auto chose | auto − best fixed | slowest |",
-                  "|---" * (len(LAYERS) + 5) + "|"]  # fmt: skip
+                  "| set | solved | " + " | ".join(map(str, LAYERS)) + " | auto chose | auto − best fixed | best fixed "
+                  "| slowest |", "|---" * (len(LAYERS) + 6) + "|"]  # fmt: skip
         for name in SETS:
             lines += _row([c for c in cells if (c["set"], c["kind"]) == (name, kind)], name)
         lines.append("")
@@ -162,12 +163,13 @@ def _row(cells: list[dict[str, Any]], name: str) -> list[str]:
     solved = np.mean([of["auto"][seed]["accuracy"]["solved"] for seed in seeds])
     best = max(LAYERS[1:], key=lambda layers: right[layers].mean())
     difference, low, high = interval(right["auto"], right[best])
+    alone = "{:.1f} [{:.1f}, {:.1f}]".format(*interval(right[best], np.zeros_like(right[best])))
     chose = ", ".join(str(of["auto"][seed]["chosen"]["top layers"]) for seed in seeds)
     each = [f"{100 * right[layers].mean():.1f} ({seconds[layers]:.0f} s)" for layers in LAYERS]
     within = "" if high >= 0 else " **worse**"
     slowest = max(seconds, key=lambda layers: seconds[layers])
     return [f"| {name} | {100 * solved:.1f} | " + " | ".join(each) + f" | {chose} "
-            f"| {difference:+.1f} [{low:+.1f}, {high:+.1f}] to {best}{within} | {slowest} |"]  # fmt: skip
+            f"| {difference:+.1f} [{low:+.1f}, {high:+.1f}] to {best}{within} | {alone} | {slowest} |"]  # fmt: skip
 
 
 if __name__ == "__main__":
