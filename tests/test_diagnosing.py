@@ -46,6 +46,8 @@ def test_every_target_is_told_of(settings: dict[str, Any]) -> None:
     json.dumps(dict(found))
     assert "<td>&lt;i&gt;dee</td>" in found._repr_html_() and "<i>dee" not in found._repr_html_()
     assert "no sign of shift" in repr(found)
+    assert found["cy"]["remedies"] == [] and found["<i>dee"]["remedies"][0]["paste"].startswith("tune: {kind: lora}")
+    assert "adapt: [{kind: mcc}]" in found.notes() and "adapt: [{kind: mcc}]\n" in found._repr_html_()
 
 
 def test_scored_rows_and_hidden_labels_are_not_looked_at(settings: dict[str, Any]) -> None:
@@ -68,10 +70,11 @@ def test_the_command_prints_a_table_and_writes_json(
 
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     with pytest.raises(SystemExit) as end:
-        main(["diagnose", str(tmp_path / "recipe.yaml"), "transfer.target=[cy]", "-o", str(tmp_path / "found.json")])
+        main(["diagnose", str(tmp_path / "recipe.yaml"), "-o", str(tmp_path / "found.json")])
     assert not end.value.code
-    assert "no sign of" in capsys.readouterr().out
-    assert list(json.loads((tmp_path / "found.json").read_text())) == ["cy"]
+    said = capsys.readouterr().out
+    assert "no sign of" in said and "\ntune: {kind: lora}\nadapt: [{kind: mcc}]\n" in said
+    assert list(json.loads((tmp_path / "found.json").read_text())) == ["<i>dee", "cy"]
 
 
 @pytest.mark.parametrize(

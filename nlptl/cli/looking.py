@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nlptl.cli.console import console, write_asked
+from nlptl.cli.console import console, echo, write_asked
 from nlptl.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def diagnose(
     output: Output = None,
     debug: Debug = False,
 ) -> None:
-    """Say before training what differs between sources and targets, how sure that is, and what fits against it."""
+    """Say before training what differs between sources and targets, how sure that is, and what to try against it."""
     from nlptl.recipe import Recipe
 
     _show(Recipe.load(recipe, *overrides or ()).diagnose(look), output)
@@ -120,6 +120,8 @@ def _show(found: Any, output: Path | None) -> None:
     if output is not None:
         write_asked(output, json.dumps(dict(found), indent=2, ensure_ascii=False) + "\n")
     console().print(found)
+    for line in found.notes():
+        echo(line)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"diagnose": diagnose, "rank-sources": rank_sources, "suggest": suggest}

@@ -16,7 +16,7 @@ from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.covariate_shift import covariate_test
 from nlptl.diagnose.label_shift import label_test
 
-UNKNOWN = "cannot be known: no label of the target may be read; set transfer.target_labels above 0"
+UNKNOWN = "cannot be known: no label of the target may be read; label some, and set transfer.target_labels above 0"
 WIDTHS = (0.3, 1.0)
 """Of the Gaussian kernels, in median squared distances: disagreement about a kind of text, about many of them."""
 RANKS = (16, 8)

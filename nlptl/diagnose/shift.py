@@ -1,4 +1,4 @@
-"""Covariate, label or concept shift? Each with its corrected p value, in words, and what helps against it."""
+"""Covariate, label or concept shift? Each with its corrected p value, and in words."""
 
 from __future__ import annotations
 
@@ -23,16 +23,11 @@ MEANS = {
     "label": "label shift (labels come in other shares)",
     "concept": "concept shift (texts alike have other labels)",
 }
-REMEDIES = {
-    "covariate": ("adapt: [{kind: coral}]", "adapt: [{kind: importance}]"),
-    "label": ("adapt: [{kind: label_shift}]",),
-    "concept": ("per: domain in the head, with transfer.target_labels above 0",),
-}
 UNTOLD = "cannot be known: texts differ, and only labels of the target drawn at random tell label shares from that"
 
 
 class Shift(Diagnosis):
-    """Which shifts there are between sources and target, how sure that is, and the remedies that fit."""
+    """Which shifts there are between sources and target, and how sure that is."""
 
     kind: Literal["shift"] = "shift"
     alpha: float = Field(0.05, gt=0, lt=1, description="Chance of calling any shift where there is none.")
@@ -41,7 +36,7 @@ class Shift(Diagnosis):
     seed: int = Field(0, ge=0, description="Of folds, shuffles and draws.")
 
     def measure(self, view: View) -> dict[str, Any]:
-        """``p`` (by shift, corrected; None: cannot be known), ``found``, ``remedies``, ``words``, and ``accuracy``."""
+        """``p`` (by shift, corrected; None: cannot be known), ``found``, ``words``, and ``accuracy``."""
         shown = view.sides()[1].labels
         labelled = shown is not None and bool(np.any(shown != UNLABELLED))
         head = SourceHead.of(view, seed=self.seed)
@@ -52,7 +47,6 @@ class Shift(Diagnosis):
             "p": {name: corrected.get(name) for name in MEANS},
             "unknown": unknown,
             "found": found,
-            "remedies": [remedy for name in found for remedy in REMEDIES[name]],
             "words": in_words(str(view.target), corrected, unknown, found),
             "accuracy": accuracies(head),
         }
@@ -96,5 +90,4 @@ def in_words(target: str, p: dict[str, float], unknown: dict[str, str], found: l
     else:
         said = f"{target}: no sign of shift (smallest corrected p = {min(p.values()):.2f})."
     reasons = "".join(f" {name.capitalize()} shift {reason}." for name, reason in unknown.items())
-    remedies = [remedy for name in found for remedy in REMEDIES[name]]
-    return said + reasons + (f" What fits: {'; '.join(remedies)}." if remedies else "")
+    return said + reasons

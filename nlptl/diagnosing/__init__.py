@@ -1,9 +1,12 @@
-"""Before training: which shifts there are between a recipe's sources and each target, and what fits against them."""
+"""Before training: which shifts there are between a recipe's sources and each target, and what to try against them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from textwrap import wrap
 from typing import Any
+
+import numpy as np
 
 from nlptl.diagnose.mmd import Mmd
 from nlptl.diagnose.otdd import Otdd
@@ -11,13 +14,15 @@ from nlptl.diagnose.proxy_a import ProxyA
 from nlptl.diagnose.shift import Shift
 from nlptl.diagnosing.found import Found
 from nlptl.diagnosing.look import Look
+from nlptl.diagnosing.remedies import remedies
 from nlptl.diagnosing.rows import diagnose_rows
 from nlptl.diagnosing.senses import diagnose_senses
 from nlptl.recipe import Recipe
 
 
 class Findings(Found):
-    """What was found for each target, by its name; prints as a table. Plain values, ready for JSON."""
+    """What was found for each target, by its name, and the ``remedies`` that its recipe accepts: YAML lines to
+    ``paste``, and ``why``. Prints as a table. Plain values, ready for JSON."""
 
     columns = ("target", "covariate p", "label p", "concept p", "proxy A", "OTDD", "in words")
 
@@ -32,6 +37,14 @@ class Findings(Found):
                 f"{found['otdd']['score']:.2f}" if "score" in found["otdd"] else "–",
                 found["shift"]["words"],
             )
+
+    def notes(self) -> Iterator[str]:
+        """What fits against each target's shifts, as lines of YAML with comments."""
+        for target, found in self._found.items():
+            for place, remedy in enumerate(found["remedies"]):
+                said = f"{target}: {'or' if place else 'what fits'}: {remedy['why']}."
+                yield from wrap(said, 108, initial_indent="# ", subsequent_indent="#   ")
+                yield from remedy["paste"].splitlines()
 
     def __repr__(self) -> str:
         return f"Findings({' '.join(found['shift']['words'] for found in self._found.values())})"
@@ -52,8 +65,12 @@ def diagnose(recipe: Recipe) -> Findings:
         view = look.view(turn, target)
         labelled = view.sides()[1].labels
         shown = len(set(labelled[labelled >= 0].tolist())) if labelled is not None else 0
+        shift = Shift(seed=recipe.seed, fair_labels=fair).measure(view)
+        [domain] = view.need("domain")
+        sources = len(np.unique(domain[domain != target].astype(str)))
         found[target] = {
-            "shift": Shift(seed=recipe.seed, fair_labels=fair).measure(view),
+            "shift": shift,
+            "remedies": [r.plain() for r in remedies(recipe, turn, target, shift["found"], sources=sources)],
             "proxy_a": ProxyA(seed=recipe.seed).measure(view),
             "mmd": Mmd(seed=recipe.seed).measure(view),
             "otdd": Otdd(seed=recipe.seed).measure(view)

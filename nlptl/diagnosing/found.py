@@ -31,6 +31,10 @@ class Found(Mapping[str, Any]):
         """The rows of the table, with ``columns``."""
         raise NotImplementedError
 
+    def notes(self) -> Iterator[str]:
+        """Lines to stand below the table, as they are."""
+        yield from ()
+
     def __rich__(self) -> Table:
         from rich.table import Table
         from rich.text import Text
@@ -45,4 +49,5 @@ class Found(Mapping[str, Any]):
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>" for cells in self.cells()
         )
-        return f"<table><tr>{head}</tr>{rows}</table>"
+        notes = html.escape("\n".join(self.notes()))
+        return f"<table><tr>{head}</tr>{rows}</table>" + (f"<pre>{notes}</pre>" if notes else "")
