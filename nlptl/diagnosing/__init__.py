@@ -40,9 +40,11 @@ class Findings(Found):
 
     def notes(self) -> Iterator[str]:
         """What fits against each target's shifts, as lines of YAML with comments."""
+        if any(remedy["paste"] for found in self._found.values() for remedy in found["remedies"]):
+            yield "# What to try: one of these against a shift, its sections in the place of the recipe's own."
         for target, found in self._found.items():
-            for place, remedy in enumerate(found["remedies"]):
-                said = f"{target}: {'or' if place else 'what fits'}: {remedy['why']}."
+            for remedy in found["remedies"]:
+                said = f"{target}, against {remedy['against']} shift: {remedy['why']}."
                 yield from wrap(said, 108, initial_indent="# ", subsequent_indent="#   ")
                 yield from remedy["paste"].splitlines()
 

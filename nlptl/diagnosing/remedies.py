@@ -56,14 +56,17 @@ OWN_HEAD = "lets its labels move a head of its own alone; not measured against c
 
 @dataclass(frozen=True)
 class Remedy:
-    """Whole sections to be put in the place of the recipe's (none: there is nothing to set), and why."""
+    """Whole sections to be put in the place of the recipe's (none: there is nothing to set), against what, and why."""
 
+    against: str
     sections: Mapping[str, Any]
     why: str
 
     def plain(self) -> dict[str, str]:
-        """``paste``: YAML lines that the recipe accepts in the place of its own; ``why``: in words, with figures."""
+        """``against``: the shift; ``paste``: YAML lines that the recipe accepts in the place of its own; ``why``: in
+        words, with figures."""
         return {
+            "against": self.against,
             "paste": "\n".join(f"{name}: {inline(section)}" for name, section in self.sections.items()),
             "why": self.why,
         }
@@ -83,10 +86,10 @@ def remedies(recipe: Recipe, turn: Turn, target: str, found: Sequence[str], *, s
     if "covariate" in found:
         fit += _first(recipe, _terms(recipe, uneven="label" in found), MOST)
     if "concept" in found:
-        fit.append(Remedy({}, f"only labels of its own mend it; {LABEL_SOME.format(target=target)}"))
+        fit.append(Remedy("concept", {}, f"only labels of its own mend it; {LABEL_SOME.format(target=target)}"))
         fit += _first(recipe, _own_heads(recipe), 1)
     if found and not fit:
-        fit.append(Remedy({}, f"nothing more that this recipe accepts was measured to help; "
+        fit.append(Remedy(" and ".join(found), {}, f"nothing more that this recipe accepts was measured to help; "
                               f"{LABEL_SOME.format(target=target)}"))  # fmt: skip
     return fit
 
@@ -114,10 +117,10 @@ def _terms(recipe: Recipe, *, uneven: bool) -> Iterator[Remedy]:
     first = {} if trained or recipe.tune.learns else {"tune": {"kind": "lora"}}
     elsewhere = recipe.tune.kind if recipe.tune.learns and recipe.tune.kind != "lora" else ""
     for kind, figures in measured.items():
-        said = [f"measured: {figures}"]
+        said = [f"measured {figures}"]
         said += [f"measured with tune.kind: lora, not with {elsewhere}"] if elsewhere else []
         said += [f"with made label shift, which is found here too, {figures.uneven:+.1f}"] if uneven else []
-        yield Remedy({**first, "adapt": [{"kind": kind}]}, "; ".join(said))
+        yield Remedy("covariate", {**first, "adapt": [{"kind": kind}]}, "; ".join(said))
 
 
 def _corrected(recipe: Recipe, turn: Turn, target: str, sources: int) -> Iterator[Remedy]:
@@ -126,7 +129,7 @@ def _corrected(recipe: Recipe, turn: Turn, target: str, sources: int) -> Iterato
         return
     alone = recipe.transfer.model_copy(update={"target": (target,)})
     first = {} if len(turn.targets) == 1 else {"transfer": _written(alone)}
-    yield Remedy({**first, "adapt": [{"kind": "label_shift"}]}, CORRECTED)
+    yield Remedy("label", {**first, "adapt": [{"kind": "label_shift"}]}, CORRECTED)
 
 
 def _own_heads(recipe: Recipe) -> Iterator[Remedy]:
@@ -134,7 +137,7 @@ def _own_heads(recipe: Recipe) -> Iterator[Remedy]:
     task, head = next(iter(recipe.heads.items()))
     if head.kind == "linear" and getattr(head, "per", None) is None:
         heads = {name: _written(each) for name, each in recipe.heads.items()}
-        yield Remedy({"heads": heads | {task: heads[task] | {"per": "domain"}}}, OWN_HEAD)
+        yield Remedy("concept", {"heads": heads | {task: heads[task] | {"per": "domain"}}}, OWN_HEAD)
 
 
 def _written(section: Any) -> dict[str, Any]:
