@@ -248,6 +248,12 @@ def test_init_overwrites_nothing(folder: Path, capsys: pytest.CaptureFixture[str
     assert (folder / "spam.yaml").read_text(encoding="utf-8") == RECIPE
 
 
+def tickets(number: str, opened: str, time: str = "2024-03-{:02} 09:15") -> str:
+    """Thirty tickets, whose number and time have these names."""
+    rows = (f"T-{n},{time.format(n + 1)},the printer is on fire {n},{('low', 'high')[n % 2]}\n" for n in range(30))
+    return f"{number},{opened},issue,priority\n" + "".join(rows)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -266,6 +272,11 @@ def test_init_overwrites_nothing(folder: Path, capsys: pytest.CaptureFixture[str
             ),
             {"kind": "jsonl", "text": "message", "time": "sent", "split": "split", "domain": None},
         ),
+        ("f.csv", tickets("ticket", "opened"), {"text": "issue", "id": "ticket", "time": "opened"}),
+        ("g.csv", tickets("caseId", "receivedAt"), {"text": "issue", "id": "caseId", "time": "receivedAt"}),
+        ("h.csv", tickets("ref", "angelegt am"), {"id": "ref", "time": "angelegt am"}),  # by its cells
+        ("i.csv", tickets("ticket", "release", "1.2.{}"), {"id": "ticket", "time": None}),
+        ("j.csv", tickets("ticket", "opened").replace("T-", "T "), {"id": None}),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 8 else "",
 )

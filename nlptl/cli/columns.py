@@ -18,13 +18,16 @@ NAMES = {
     "text_pair": "text_pair text2 sentence2 hypothesis answer",
     "label": "label labels class category target sentiment intent spam is_spam y tag rating topic",
     "domain": "domain user mailbox owner account author product customer client source site group",
-    "time": "time date timestamp datetime created_at created sent_at sent",
-    "id": "id uuid guid row_id message_id",
+    "time": "time date timestamp datetime created_at created sent_at sent opened received posted published submitted "
+    "reported logged occurred updated modified closed resolved",
+    "id": "id uuid guid row_id message_id ticket case reference ref key",
     "split": "split set partition fold",
 }
 """Names that columns of each role go by, likeliest first."""
 
 SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "unlabelled", "unlabeled", "unsupervised"}
+DATED = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})\b"
+"""How a cell begins that is a date whatever its column is called."""
 LONG_WORDS = 96
 """Words from which a text is likely to exceed 128 tokens."""
 LOOKED_AT = 2000
@@ -60,12 +63,12 @@ def guess(table: pd.DataFrame) -> Columns:
         return found
 
     split = take("split", _holds_splits)
-    time = take("time", _holds_times)
+    time = take("time", _holds_times, next((column for column in free if _holds_dates(table[column])), None))
     text = take("text", _holds_text, _longest_text(table, free))
     if text is None:
         raise DataError(f"no column seems to hold text; the columns are: {', '.join(map(str, table.columns))}.")
     text_pair = take("text_pair", _holds_text)
-    row_id = take("id", lambda column: bool(column.is_unique))
+    row_id = take("id", _holds_ids)
     domain = take("domain", lambda column: 2 <= _distinct(column) <= len(column) / 5)
     label = take("label", lambda column: 2 <= _distinct(column) <= 300, _fewest_values(table, free))
     return Columns(text, text_pair, label, domain, time, row_id, split)
@@ -87,7 +90,8 @@ def share_long(column: pd.Series[Any]) -> float:
 def _named(role: str, columns: list[str]) -> list[str]:
     """The columns whose name is one of the role's, whole or as one of its words, likeliest first."""
     names = NAMES[role].split()
-    plain = {column: re.sub(r"\W+", "_", column.strip().lower()) for column in columns}
+    words = {column: re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.strip()) for column in columns}  # createdAt
+    plain = {column: re.sub(r"\W+", "_", name.lower()) for column, name in words.items()}
     whole = sorted((c for c in columns if plain[c] in names), key=lambda c: names.index(plain[c]))
     part = [c for c in columns if c not in whole and set(plain[c].split("_")) & set(names)]
     return [*whole, *part]
@@ -125,6 +129,22 @@ def _fewest_values(table: pd.DataFrame, columns: list[str]) -> str | None:
 def _holds_splits(column: pd.Series[Any]) -> bool:
     found = {value.lower() for value in counts(column)}
     return bool(found) and found <= SPLITS
+
+
+def _holds_ids(column: pd.Series[Any]) -> bool:
+    """One name a row, without space in it, each once."""
+    names = column.dropna().astype(str).str.strip()
+    return len(names) == len(column) and names.is_unique and not bool(names.str.contains(r"\s").any())
+
+
+def _holds_dates(column: pd.Series[Any]) -> bool:
+    """Times that look like such."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return True
+    dated = column.dropna().head(LOOKED_AT).astype(str).str.strip().str.match(DATED)
+    return bool(len(dated)) and float(dated.mean()) > 0.9 and _holds_times(column)
 
 
 def _holds_times(column: pd.Series[Any]) -> bool:
