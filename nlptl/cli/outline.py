@@ -1,36 +1,39 @@
-"""What a sound recipe would do, in a few lines; data that is small is read to see that its columns are there."""
+"""What a sound recipe would do, in a few lines; data that is small is read, as a run would read it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlptl.contracts import Quarantine, Source
-from nlptl.data._read import must_be_there
-from nlptl.errors import DataError, nearest
+from nlptl.cli.rows import found_rows
+from nlptl.contracts import Source
+from nlptl.data._files import FileSource
 
 if TYPE_CHECKING:
     from nlptl.recipe import Recipe
 
-QUICK = 32 * 2**20
-"""Bytes up to which data is read."""
+QUICK = 16 * 2**20
+"""Bytes, of all sources together, up to which data is read."""
 
 
 def outline(recipe: Recipe) -> Iterator[str]:
     """The lines that ``nlptl check`` prints.
 
     Raises:
-        DataError: the data is absent, or lacks a column that the recipe names.
+        RecipeError, DataError: the data is absent, or, where it is read, does not have what the recipe names.
     """
     yield f"Recipe {recipe.name!r} is sound."
     if recipe.before is not None:
+        list(outline(recipe.before))  # what its run would refuse
         yield f"  before: {recipe.before.name}, into runs/{recipe.before.name} unless it is there; taken: " + ", ".join(
             recipe.encoder.take
         )
     sources = recipe.data if isinstance(recipe.data, dict) else {"": recipe.data}
+    sizes = {name: source.size() for name, source in sources.items()}
+    quick = sum(size or QUICK for size in sizes.values()) < QUICK
     for name, source in sources.items():
-        yield f"  data{f'.{name}' if name else ''}: {_source(source, recipe)}"
+        yield f"  data{f'.{name}' if name else ''}: {source.kind}{_from(source, sizes[name])}"
+    yield from found_rows(recipe) if quick else ["  rows: not read here; 'nlptl run' checks domains and labels"]
     transfer = recipe.transfer
     yield f"  transfer: {_listed(transfer.source)} → {_listed(transfer.target)}, {transfer.protocol.replace('_', ' ')}"
     yield f"  encoder: {recipe.encoder.model}, {recipe.tune.kind}"
@@ -48,36 +51,8 @@ def _listed(names: str | tuple[str, ...]) -> str:
     return names if isinstance(names, str) else ", ".join(names)
 
 
-def _source(source: Source, recipe: Recipe) -> str:
-    """What the source holds, as far as that is quickly seen."""
-    paths = [found.path for found in source.files()] if hasattr(source, "files") else None
-    if paths is None:
-        return f"{source.kind}, not read here"
-    size = sum(path.stat().st_size for path in paths if path.is_file())
-    files = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-    if size > QUICK or any(path.is_dir() for path in paths):
-        return f"{source.kind}, {files}, {size / 2**20:,.0f} MiB, not read here"
-    quarantine = Quarantine()
-    table = source.frame(quarantine)
-    columns = [str(column) for column in table.columns if not str(column).startswith("__")]
-    _need(columns, source, recipe, paths[0])
-    rejected = f", {len(quarantine):,} rejected" if len(quarantine) else ""
-    return f"{source.kind}, {files}: {len(table):,} rows{rejected}, columns {', '.join(columns)}"
-
-
-def _need(columns: list[str], source: Source, recipe: Recipe, path: Path) -> None:
-    """Refuse a recipe that names columns which the data lacks."""
-    wanted = {f"data.{role}": getattr(source, role) for role in ("text", "text_pair", "domain", "time", "id", "split")}
-    one_source = not isinstance(recipe.data, dict)  # of several, each may have the labels of some tasks
-    if one_source:
-        wanted |= {
-            f"heads.{task}.column": head.column or task for task, head in recipe.heads.items() if must_be_there(head)
-        }
-    absent = [
-        f"{column!r} ({place}){nearest(column, columns)}"
-        for place, column in wanted.items()
-        if column is not None and column not in columns
-    ]
-    if absent:
-        stop = "" if absent[-1].endswith("?") else "."
-        raise DataError(f"{path} has no column {', nor '.join(absent)}{stop} Its columns are: {', '.join(columns)}.")
+def _from(source: Source, size: int | None) -> str:
+    """Where the source's rows stand, and how many MiB that is."""
+    paths = [found.path for found in source.files()] if isinstance(source, FileSource) else []
+    files = f", {paths[0] if len(paths) == 1 else f'{len(paths)} files'}" if paths else ""
+    return files + (f", {size / 2**20:,.1f} MiB" if size is not None else "")

@@ -85,6 +85,10 @@ class Source(Settings):
         """
         raise NotImplementedError
 
+    def size(self) -> int | None:
+        """Bytes that are to be read; None where only reading tells."""
+        return None
+
 
 # --- heads ------------------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ class FileSource(Source):
             raise _nothing(self.path, self.suffixes)
         return [found[file] for file in sorted(found, key=Path.as_posix)]
 
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(found.path.stat().st_size for found in self.files())
+
     def inside(self, folder: Path) -> Iterator[Path]:
         """The files of this kind at any depth of ``folder``; hidden ones do not count."""
         for file in folder.rglob("*"):

@@ -126,7 +126,7 @@ class _Reader:
         if len(self.quarantine) - before > source.max_rejected * total:
             raise self._too_many(place, source, before, total)
         if len(refused) == len(raw):
-            raise DataError(f"{place}: no row is left. {_reasons(self.quarantine.rejections[before:])}.")
+            raise DataError(f"{place}: no row is left. {reasons(self.quarantine.rejections[before:])}.")
         good = [row not in refused for row in range(len(raw))]
         return {name: list(compress(cells, good)) for name, cells in columns.items()}
 
@@ -210,7 +210,7 @@ class _Reader:
         rejections = self.quarantine.rejections[before:]
         return DataError(
             f"{len(rejections)} of {total} rows of {place} ({len(rejections) / total:.1%}) cannot be used, more than "
-            f"{place}.max_rejected = {source.max_rejected:g} allows. {_reasons(rejections)}. "
+            f"{place}.max_rejected = {source.max_rejected:g} allows. {reasons(rejections)}. "
             f"Mend the data, or raise {place}.max_rejected."
         )
 
@@ -254,7 +254,7 @@ def _where(source: Source) -> str:
     return f" at {path}" if path else ""
 
 
-def _reasons(rejections: list[Rejection]) -> str:
+def reasons(rejections: list[Rejection]) -> str:
     """The most frequent reasons, each with its count and up to three examples."""
     counts = Counter(rejection.reason.partition(":")[0] for rejection in rejections)
     parts = []

@@ -22,6 +22,8 @@ MEAN_SPAM, WIDEST = 0.4, 0.6
 """The people's mean share of spam, and the lowest and highest share's distance at full label shift."""
 GREY_SHARE, QUOTED, MAILS_A_STREAM = 0.3, 0.06, 20
 """Of spam if nobody wants grey mail, and of ham if one wants all of it; of ham that quotes spam."""
+BYTES = 300
+"""Of a mail, on average."""
 _SLOT = re.compile(r"\{([^{}]+)\}")
 _BEGIN = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
@@ -58,6 +60,10 @@ class Mailboxes(Source):
         table = pd.DataFrame(rows, dtype=object)
         table[FILE], table[LINE] = "mailboxes", range(1, len(table) + 1)
         return table
+
+    def size(self) -> int:
+        """About as many bytes as will be written."""
+        return self.people * self.mails * BYTES
 
     def wanted(self) -> dict[str, frozenset[str]]:
         """By grey topic: the people who call it ham."""

@@ -13,7 +13,6 @@ from nlptl.contracts.diagnose import View
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.errors import DataError, RecipeError
-from nlptl.fitting.anomalies import read_apart
 from nlptl.fitting.chain import after_before
 from nlptl.fitting.corpus import Corpus, Vectors
 from nlptl.progress import bar
@@ -22,6 +21,7 @@ from nlptl.saved.taken import load_backbone
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.leaks import Signatures, guard
 from nlptl.transfer.plan import Turn, plan
+from nlptl.transfer.rows import read_apart
 
 READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layers", "auto": "layers", "mix": "layers"}
 """By ``encoder.pool``, what is looked at; ``auto`` would choose anew for every question."""

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -20,7 +20,7 @@ from nlptl.encoder.tokens import tokenize
 from nlptl.evaluate.predictions import LabelSet, Predictions
 from nlptl.evaluate.summary import summarise
 from nlptl.fitting.account import Account, cost
-from nlptl.fitting.anomalies import anomaly_rows, read_apart
+from nlptl.fitting.anomalies import anomaly_rows
 from nlptl.fitting.augment import with_views
 from nlptl.fitting.beside import several_tasks
 from nlptl.fitting.chain import run_before
@@ -48,10 +48,8 @@ from nlptl.report.results import Results, assemble
 from nlptl.saved import Model
 from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.transfer.leaks import Leaks, Signatures, guard
-from nlptl.transfer.plan import Turn, plan
-
-if TYPE_CHECKING:
-    pass
+from nlptl.transfer.plan import Turn
+from nlptl.transfer.rows import every_turn, read_apart
 
 log = logging.getLogger("nlptl")
 
@@ -168,12 +166,7 @@ Planned = list[tuple[int, Turn, Ints]]
 
 def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
     """Every (seed, turn) with its leaks dropped, and what the guard found in all turns together."""
-    seeds = range(recipe.seed, recipe.seed + recipe.evaluate.seeds)
-    turns = [
-        (seed, turn)
-        for seed in seeds
-        for turn in plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=recipe.first_source.sample, seed=seed)
-    ]
+    turns = every_turn(recipe, corpus.dataset, corpus.tasks)
     signatures = Signatures.of(corpus.texts, corpus.pairs, rows=_rows(turn for _, turn in turns))
     planned: Planned = []
     found: list[Leaks] = []

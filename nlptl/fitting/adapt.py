@@ -15,7 +15,6 @@ from nlptl.adapt.tapt import Tapt
 from nlptl.contracts import UNLABELLED, Floats, Ints
 from nlptl.contracts.adapt import Answers, Term
 from nlptl.encoder.masked_head import masked_head
-from nlptl.errors import RecipeError
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.heads._temperature import fit_temperature
@@ -24,28 +23,13 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.train.adaptation import Adaptation, batch_rows
 from nlptl.train.guessing import Guessing
+from nlptl.transfer.needs import one_target, target_texts
 from nlptl.transfer.plan import Turn
 
 
 def terms_of(recipe: Recipe) -> tuple[Term, ...]:
     """The terms of the training loss that ``adapt`` names."""
     return tuple(adapt for adapt in recipe.adapt if isinstance(adapt, Term))
-
-
-def target_rows(corpus: Corpus, turn: Turn, *, kind: str) -> Ints:
-    """The rows of the turn's targets whose texts may be read.
-
-    Raises:
-        RecipeError: there are none; ``kind`` is who asks for them.
-    """
-    rows = turn.unlabelled[np.isin(corpus.domains[turn.unlabelled].astype(str), turn.targets)]
-    if not len(rows):
-        raise RecipeError(
-            f"{kind} reads unlabelled texts of the target, and turn {turn.name!r} has none: every row of "
-            f"{', '.join(turn.targets)} is scored. Lower transfer.hold_out, add unlabelled rows, or let methods read "
-            "the scored texts with transfer.transductive: true."
-        )
-    return rows
 
 
 def adaptation(
@@ -68,7 +52,9 @@ def adaptation(
     guesses = [way for way in setting.recipe.adapt if isinstance(way, Tapt) and way.joins]
     if not terms and not guesses:
         return None
-    target = without_labels(examples(target_rows(setting.corpus, turn, kind=f"adapt: {[*terms, *guesses][0].kind}")))
+    target = without_labels(
+        examples(target_texts(turn, setting.corpus.domains, kind=f"adapt: {[*terms, *guesses][0].kind}"))
+    )
     settings, guessing = setting.recipe.train, None
     rows = settings.batch_rows or batch_rows(taught.lengths, target.lengths, settings.batch_tokens)
     if guesses:
@@ -98,7 +84,7 @@ def row_weights(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[s
     ways = [way for way in setting.recipe.adapt if isinstance(way, Importance)]
     if not ways:
         return {}
-    target = setting.vectors.of(target_rows(setting.corpus, turn, kind=f"adapt: {ways[0].kind}"), "last")
+    target = setting.vectors.of(target_texts(turn, setting.corpus.domains, kind=f"adapt: {ways[0].kind}"), "last")
     weights = ways[0].weights(setting.vectors.of(turn.teach, "last"), target, groups, seed=seed)
     found = {name: spread(weights, turn.teach, rows) for name, rows in teaching(setting.corpus, turn).items()}
     if not ways[0].keep_shares:
@@ -134,12 +120,8 @@ def corrected(
     ways = [way for way in setting.recipe.adapt if isinstance(way, LabelShift)]
     if not ways:
         return model, notes
-    if len(turn.targets) > 1:
-        raise RecipeError(
-            f"adapt: label_shift estimates the shares of one target, and turn {turn.name!r} serves "
-            f"{', '.join(turn.targets)} together. Name one transfer.target, or set transfer.protocol: leave_one_out."
-        )
-    target = _logits(setting, solved.model, target_rows(corpus, turn, kind=f"adapt: {ways[0].kind}"))
+    one_target(turn)
+    target = _logits(setting, solved.model, target_texts(turn, corpus.domains, kind=f"adapt: {ways[0].kind}"))
     heads = {}
     for name, head in model.network.task_heads.items():
         answers = _answers(corpus, solved, name, teaching(corpus, turn)[name], target)

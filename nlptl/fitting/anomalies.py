@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nlptl.contracts import Floats, Ints, Quarantine
-from nlptl.data._read import read
+from nlptl.contracts import Floats, Ints
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
 from nlptl.encoder.store import FeatureStore, encode
-from nlptl.errors import DataError
 from nlptl.evaluate._scores import auc
 from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
 from nlptl.heads._reading import parts
@@ -23,34 +21,8 @@ if TYPE_CHECKING:
 
     from nlptl.fitting.setting import Setting
     from nlptl.fitting.turn import Outcome
-    from nlptl.recipe import Recipe
     from nlptl.saved import Model
     from nlptl.transfer.plan import Turn
-
-
-def read_apart(recipe: Recipe, quarantine: Quarantine) -> tuple[Dataset, Dataset | None]:
-    """The recipe's data: (rows that the run is for, anomalies to be scored). Rows of the anomalies' label teach nothing
-    and are read by nothing; of an official split those of ``test`` are scored, else all.
-
-    Raises:
-        DataError: the data cannot be read, no row has the label, or none of ``test``.
-    """
-    if recipe.evaluate.anomalies is None:
-        return read(recipe.data, recipe.heads, quarantine), None
-    (task, head), label = next(iter(recipe.heads.items())), recipe.evaluate.anomalies.label
-    if head.labels is not None:
-        head = head.model_copy(update={"labels": (*head.labels, label)})
-    dataset = read(recipe.data, {**recipe.heads, task: head}, quarantine)
-    odd = np.array([value == label for value in dataset[:][task]], dtype=bool)
-    splits = dataset[:]["split"] if "split" in dataset.column_names else [None] * len(odd)
-    official = any(value == "test" for value in splits)
-    scored = odd & np.array([not official or value == "test" for value in splits], dtype=bool)
-    if not scored.any():
-        raise DataError(
-            f"evaluate.anomalies.label: {label!r} is the label of {int(odd.sum())} rows for task {task!r}, and of none "
-            "that may be scored; name a label of the data, with rows in its test split where it has one."
-        )
-    return dataset.select(np.flatnonzero(~odd)), dataset.select(np.flatnonzero(scored))
 
 
 def anomaly_rows(

@@ -15,7 +15,6 @@ from nlptl.contracts.adapt import Before, Context
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.encoder.tokens import Tokens, tokenize
-from nlptl.fitting.adapt import target_rows
 from nlptl.fitting.corpus import Vectors
 from nlptl.fitting.folder import file_name
 from nlptl.fitting.setting import Setting
@@ -24,6 +23,7 @@ from nlptl.progress import bar
 from nlptl.saved.taken import load_backbone
 from nlptl.train.guessing import Guessing
 from nlptl.train.pretrain import train_guessing
+from nlptl.transfer.needs import target_texts
 from nlptl.transfer.plan import Turn
 
 log = logging.getLogger("nlptl")
@@ -53,7 +53,7 @@ def before_solving(setting: Setting, turn: Turn, held_back: Ints, *, seed: int) 
     backbone = learning_body(setting, setting.precision)
     if not setting.recipe.train.dropout:
         backbone.switch_off_dropout()
-    rows = target_rows(setting.corpus, turn, kind=f"adapt: {ways[0].kind}")
+    rows = target_texts(turn, setting.corpus.domains, kind=f"adapt: {ways[0].kind}")
     guess = _Guess(setting, turn, backbone, tokens_of(setting, backbone, rows), seed)
     said = [way.before(Context(backbone, len(rows), guess)) for way in ways]
     for words in said:

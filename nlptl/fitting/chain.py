@@ -14,10 +14,9 @@ from accelerate import Accelerator
 from nlptl.contracts import Quarantine
 from nlptl.data._read import fingerprint
 from nlptl.errors import RecipeError
-from nlptl.fitting.anomalies import read_apart
-from nlptl.fitting.corpus import Corpus
 from nlptl.recipe import Recipe
 from nlptl.saved.taken import is_run
+from nlptl.transfer.rows import read_apart
 
 log = logging.getLogger("nlptl")
 
@@ -71,7 +70,7 @@ def _state(recipe: Recipe, folder: Path) -> tuple[bool, bool]:
         log.warning("the run in %s was made by another recipe than section before: it is made anew", folder)
     if not (same and (folder / "report.html").is_file() and locked.is_file()):
         return same, False
-    data = fingerprint(Corpus.of(read_apart(recipe, Quarantine())[0], recipe.heads).dataset)
+    data = fingerprint(read_apart(recipe, Quarantine())[0])
     if data != json.loads(locked.read_text(encoding="utf-8"))["data"]:
         log.warning("the data of the run in %s has changed since: it is made anew", folder)
         return False, False

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from nlptl.contracts import Floats, Head, Ints, Task
-from nlptl.errors import DataError
 from nlptl.heads._reading import parts
+from nlptl.transfer.rows import tasks_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Corpus:
     @classmethod
     def of(cls, dataset: Dataset, heads: Mapping[str, Head]) -> Corpus:
         """The columns of a data set that the readers made."""
-        tasks = {name: _task(name, head, dataset[:][name]) for name, head in heads.items()}
+        tasks = tasks_of(dataset, heads)
 
         def column(name: str) -> npt.NDArray[np.object_]:
             return np.array(dataset[:][name], dtype=object)
@@ -71,16 +71,3 @@ class Vectors:
         if len(rows) and not np.array_equal(self.rows[np.minimum(places, len(self.rows) - 1)], rows):
             raise KeyError(f"{len(np.setdiff1d(rows, self.rows))} rows have no vectors: encode them first")
         return {name: self.readings[name][places] for name in names}
-
-
-def _task(name: str, head: Head, values: Sequence[Any]) -> Task:
-    if head.labels is not None:
-        return Task(name, head, head.labels)
-    given = [value for value in values if value is not None]
-    found = {label for value in given for label in value} if head.multilabel else set(given)
-    if len(found) < 2:
-        raise DataError(
-            f"task {name!r} has {len(found)} label(s) in the data ({', '.join(sorted(found)) or 'none'}); a classifier "
-            f"needs two. Is heads.{name}.column right?"
-        )
-    return Task(name, head, tuple(sorted(found)))

@@ -10,10 +10,11 @@ import numpy as np
 
 from nlptl.adapt.importance import Importance
 from nlptl.contracts import Ints
-from nlptl.fitting.adapt import target_rows, without_labels
+from nlptl.fitting.adapt import without_labels
 from nlptl.fitting.setting import Setting
 from nlptl.model import Examples, Network
 from nlptl.train.select import CRITERIA, label_free
+from nlptl.transfer.needs import target_texts
 from nlptl.transfer.plan import Turn
 
 
@@ -27,7 +28,7 @@ def validation_rows(
     held_out = examples(held_back)
     if setting.recipe.train.select != "importance":
         return held_out
-    vectors, target = setting.vectors, target_rows(setting.corpus, turn, kind="train.select importance")
+    vectors, target = setting.vectors, target_texts(turn, setting.corpus.domains, kind="train.select importance")
     weights = Importance(exponent=1.0, effective=0.0).weights(
         vectors.of(held_back, "last"), vectors.of(target, "last"), np.arange(len(held_back)), seed=seed
     )
@@ -41,7 +42,7 @@ def judge(
     criterion = setting.recipe.train.select
     if criterion not in CRITERIA:
         return None
-    target = without_labels(examples(target_rows(setting.corpus, turn, kind=f"train.select {criterion}")))
+    target = without_labels(examples(target_texts(turn, setting.corpus.domains, kind=f"train.select {criterion}")))
     return partial(label_free, network, target, criterion, setting.accelerator.device)
 
 

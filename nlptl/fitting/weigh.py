@@ -10,11 +10,11 @@ import numpy as np
 
 from nlptl.contracts import Floats, Ints
 from nlptl.encoder.lexical import Lexical
-from nlptl.errors import RecipeError
 from nlptl.evaluate._scores import decide
 from nlptl.fitting.corpus import Corpus, Vectors
 from nlptl.heads._solved import Solved
 from nlptl.heads._weighted import solve_weighted
+from nlptl.transfer.needs import sources_to_weigh, target_texts
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.weigh import NEAREST, nearest, similarity, trust
 
@@ -41,16 +41,9 @@ def weigh_sources(
         RecipeError: the targets have no unlabelled texts, or one source teaches alone.
     """
     taught = corpus.labelled(task, turn.teach)
-    texts = turn.unlabelled[np.isin(corpus.domains[turn.unlabelled], turn.targets)]
+    texts = target_texts(turn, corpus.domains, kind=f"transfer.weigh: {how}")
     domains = corpus.domains[taught].astype(str)
-    names = tuple(sorted(set(domains) - set(turn.targets)))
-    if not len(texts):
-        raise RecipeError(
-            f"transfer.weigh: {how} reads the unlabelled texts of {', '.join(turn.targets)}, and there are none; lower "
-            "transfer.hold_out, or set transfer.transductive: true."
-        )
-    if len(names) < 2:
-        raise RecipeError(f"transfer.weigh: {how} compares source domains, and turn {turn.name!r} has {len(names)}.")
+    names = sources_to_weigh(turn, domains, how=how)
     alone = np.array([domains == name for name in names])
     answers = _answers(corpus, vectors, taught, texts, task, like, lexical, alone)
     of_task = corpus.tasks[task]

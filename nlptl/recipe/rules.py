@@ -16,6 +16,7 @@ from nlptl.recipe.rules_cost import scratch_has_trained_heads
 from nlptl.recipe.rules_heads import (
     calibrated_out_of_fold,
     frozen_heads,
+    names_are_of_labels,
     names_have_a_use,
     per_domain_is_solved,
     texts_are_read_alone,
@@ -167,6 +168,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     per_domain_is_solved,
     calibrated_out_of_fold,
     frozen_heads,
+    names_are_of_labels,
     names_have_a_use,
     texts_are_read_alone,
     patience_has_rows,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from nlptl.contracts.texts import TextHead
+from nlptl.errors import RecipeError
 from nlptl.recipe.rules_labels import sources
 from nlptl.recipe.yaml import KeyPath
 
@@ -98,3 +99,13 @@ def names_have_a_use(heads: Any) -> Problems:
             yield ("heads", task, "names"), "is read by prior: label_names only; add that, or take the names out."
         if head.prior is not None and head.multilabel:
             yield ("heads", task, "prior"), "label_names is for labels that exclude one another; set multilabel: false."
+
+
+def names_are_of_labels(heads: Any) -> Problems:
+    """Whether what labels are called is said of each label that is listed, and of no other."""
+    for task, head in heads.items():
+        try:
+            if head.labels is not None:
+                head.phrasings(head.labels)
+        except RecipeError as error:
+            yield ("heads", task, "names"), str(error).removeprefix("names: ")

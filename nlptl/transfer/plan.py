@@ -68,7 +68,13 @@ class Turn:
 
 
 def plan(
-    dataset: Dataset, transfer: Transfer, tasks: Mapping[str, Task], *, sample: int | None, seed: int
+    dataset: Dataset,
+    transfer: Transfer,
+    tasks: Mapping[str, Task],
+    *,
+    sample: int | None,
+    seed: int,
+    blind: bool = False,
 ) -> list[Turn]:
     """Who teaches whom: one turn for all targets, or one turn a target where the protocol is ``leave_one_out``.
 
@@ -80,6 +86,7 @@ def plan(
         tasks: the label sets by name.
         sample: at most so many rows a domain, drawn before anything else and without a look at labels.
         seed: of all draws.
+        blind: rows need not have labels that teach or are scored; for those who only look.
 
     ``target_labels: k`` draws k rows for each class of each task in each target; a drawn row teaches all its labels, so
     a class may show more than k where a row has several.
@@ -94,7 +101,7 @@ def plan(
     transfer = transfer.model_copy(update={"apart": apart_groups(transfer, rows.domains)})
     drawn = _sampled(rows, sample, seed)
     held_out = _held_out(rows, transfer, drawn & rows.of(targets), seed)
-    fixed = _Fixed(rows, transfer, drawn, held_out, seed)
+    fixed = _Fixed(rows, transfer, drawn, held_out, seed, blind)
     if transfer.protocol == "joint":
         return [_turn(fixed, name="all", sources=may_mix(transfer, sources, targets), targets=targets)]
     others = {target: tuple(source for source in sources if source != target) for target in targets}
@@ -154,6 +161,7 @@ class _Fixed:
     drawn: Mask
     held_out: Mask
     seed: int
+    blind: bool
 
 
 def _sampled(rows: _Rows, sample: int | None, seed: int) -> Mask:
@@ -237,7 +245,8 @@ def _turn(fixed: _Fixed, *, name: str, sources: tuple[str, ...], targets: tuple[
         unlabelled |= fixed.drawn & rows.of(between) & ~source & ~target & (teachable | (rows.split == "unlabelled"))
     if transfer.transductive or not score.any():  # where nothing is scored, no text has to be held back
         unlabelled |= held_out
-    _check(name, targets, rows, teach, score)
+    if not fixed.blind:
+        _check(name, targets, rows, teach, score)
     return Turn(
         name=name, sources=sources, targets=targets, teach=_places(teach), validate=_places(validate),
         score=_places(score), unlabelled=_places(unlabelled), labels_of_target=int(shown.sum()),

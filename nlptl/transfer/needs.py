@@ -1,0 +1,83 @@
+"""What ways to adapt and to weigh ask of a turn's rows, known before anything is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nlptl.contracts import Ints, Task
+from nlptl.errors import RecipeError
+from nlptl.transfer.match import listed
+from nlptl.transfer.plan import Turn
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from nlptl.recipe import Recipe
+
+
+def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str, Task]) -> None:
+    """Whether ``turn`` has what ``adapt`` and ``transfer.weigh`` read.
+
+    Raises:
+        RecipeError: it lacks unlabelled texts, has several targets where one is asked for, or one source alone.
+    """
+    domains = np.array(dataset[:]["domain"], dtype=object)
+    for way in recipe.adapt:
+        if way.kind == "label_shift":
+            one_target(turn)
+        target_texts(turn, domains, kind=f"adapt: {way.kind}")
+    if recipe.transfer.weigh == "equal":
+        return
+    for name, task in tasks.items():
+        taught = turn.teach[task.labelled(task.encode(dataset[:][name]))[turn.teach]]
+        sources_to_weigh(turn, domains[taught].astype(str), how=recipe.transfer.weigh)
+    target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
+
+
+def target_texts(turn: Turn, domains: npt.NDArray[Any], *, kind: str) -> Ints:
+    """The rows of the turn's targets whose texts may be read without labels; ``domains`` are of all rows.
+
+    Raises:
+        RecipeError: there are none; ``kind`` is who asks for them.
+    """
+    rows = turn.unlabelled[np.isin(domains[turn.unlabelled].astype(str), turn.targets)]
+    if not len(rows):
+        raise RecipeError(
+            f"{kind} reads unlabelled texts of the target, and turn {turn.name!r} has none: every row of "
+            f"{listed(turn.targets)} is scored. Lower transfer.hold_out, add unlabelled rows, or let methods read "
+            "the scored texts with transfer.transductive: true."
+        )
+    return rows
+
+
+def one_target(turn: Turn) -> None:
+    """Whether label shares are those of one target.
+
+    Raises:
+        RecipeError: the turn serves several together.
+    """
+    if len(turn.targets) > 1:
+        raise RecipeError(
+            f"adapt: label_shift estimates the shares of one target, and turn {turn.name!r} serves "
+            f"{listed(turn.targets)} together. Name one transfer.target, or set transfer.protocol: leave_one_out."
+        )
+
+
+def sources_to_weigh(turn: Turn, taught: Sequence[str] | npt.NDArray[Any], *, how: str) -> tuple[str, ...]:
+    """The domains that teach and are no target, sorted; ``taught`` has the domain of each row that teaches.
+
+    Raises:
+        RecipeError: there are fewer than two.
+    """
+    names = tuple(sorted({str(name) for name in taught} - set(turn.targets)))
+    if len(names) < 2:
+        raise RecipeError(
+            f"transfer.weigh: {how} compares source domains that are no target, and turn {turn.name!r} has "
+            f"{len(names)}. Name more in transfer.source or fewer in transfer.target, or set transfer.protocol: "
+            "leave_one_out, or weigh: equal."
+        )
+    return names

@@ -1,0 +1,132 @@
+"""``nlptl check``: what it finds in small data is what a run would meet there, in the same words."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_mail import mail
+
+import nlptl
+from nlptl.cli import outline as outlined
+from nlptl.cli.outline import outline
+from nlptl.cli.rows import aligned
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Four people's mail as a CSV file, in the working folder; two labels are absent, and one text stands twice."""
+    monkeypatch.chdir(tmp_path)
+    table = mail(rows=30)
+    table.loc[table["user"] == "dee", "label"] = ["ham"] * 21 + ["spam"] * 7 + [""] * 2
+    table.loc[1, "text"] = table.loc[0, "text"].upper() + "!"
+    table.to_csv("mail.csv", index=False)
+    return {
+        "data": {"kind": "csv", "path": "mail.csv", "domain": "user"},
+        "transfer": {"source": ["ann", "bob", "cy"], "target": ["dee"], "target_labels": 0, "hold_out": 0.5},
+        "heads": {"spam": {"kind": "linear", "column": "label"}},
+    }
+
+
+def changed(settings: dict[str, Any], changes: dict[str, Any]) -> nlptl.Recipe:
+    sections = {**settings, **{name: {**settings.get(name, {}), **c} if isinstance(c, dict) else c
+                               for name, c in changes.items()}}  # fmt: skip
+    return nlptl.Recipe(**sections)
+
+
+def test_each_domain_is_told_of(settings: dict[str, Any]) -> None:
+    said = list(outline(nlptl.Recipe(**settings)))
+    assert "  rows: 120; 1 repeat the text of an earlier one" in said
+    head, *rows = [line.split() for line in said if line.startswith("    ")]
+    assert head == ["domain", "rows", "scored", "labelled", "spam"]
+    assert [row[0] for row in rows] == ["ann", "bob", "cy", "dee"]
+    assert rows[0][1:4] == ["30", "0", "30"]
+    assert rows[3][1:] == ["30", "13", "28", "ham", "75%,", "spam", "25%"]
+
+
+def test_refused_rows_are_counted_with_reasons(settings: dict[str, Any]) -> None:
+    table = pd.read_csv("mail.csv")
+    table.loc[3, "text"] = ""
+    table.to_csv("mail.csv", index=False)
+    said = "\n".join(outline(nlptl.Recipe(**settings)))
+    assert "  rows: 119;" in said and "  rejected: 1. Most frequent: 1 × no text (mail.csv:5)" in said
+
+
+def test_several_tasks_and_several_labels_a_row(settings: dict[str, Any]) -> None:
+    table = pd.read_csv("mail.csv")
+    table["about"] = ["work,home", "home", "shop"] * 40
+    table.to_csv("mail.csv", index=False)
+    heads = {"topic": {"kind": "linear"}, "about": {"kind": "linear", "multilabel": True}}
+    said = "\n".join(outline(changed(settings, {"heads": heads})))
+    assert "home 33%, shop 33%, work 33%" in said and "home 67%, shop 33%, work 33%" in said
+
+
+ALL = {"source": "*", "target": "*", "target_labels": "all"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"transfer": {"target": ["dea"]}}, "no domain matches 'dea'; did you mean 'dee'?"),
+        ({"transfer": {"source": ["x*"]}}, "no domain matches 'x*'"),
+        ({"transfer": {"apart": [["ann"], ["bobb"]]}}, "no domain matches 'bobb'"),
+        ({"data": {"domain": "usr"}}, "no column 'usr' (data.domain); did you mean 'user'?"),
+        ({"heads": {"spam": {"kind": "linear", "column": "lable"}}}, "no column 'lable' (heads.spam.column)"),
+        ({"heads": {"spma": {"kind": "linear"}}}, "no column 'spma' (heads.spma.column)"),
+        ({"heads": {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "span"]}}}, "label not among"),
+        ({"heads": {"spam": {"kind": "linear", "column": "label", "positive": "span"}}}, "did you mean 'spam'?"),
+        (
+            {"heads": {"spam": {"kind": "linear", "column": "label", "prior": "label_names",
+                                "names": {"ham": ["wanted"], "span": ["unwanted"]}}}},
+            "heads.spam.names: 'span' is no label; did you mean 'spam'?",
+        ),
+        ({"evaluate": {"anomalies": {"label": "oos"}}}, "'oos' is the label of 0 rows"),
+        ({"transfer": {**ALL, "weigh": "similarity"}}, "compares source domains that are no target"),
+        ({"transfer": ALL, "adapt": [{"kind": "label_shift"}]}, "label_shift estimates the shares of one target"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_what_a_run_would_refuse_is_refused_in_its_words(
+    settings: dict[str, Any], tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    if "heads" in changes:
+        settings = {**settings, "heads": {}}
+    recipe = changed(settings, changes)
+    with pytest.raises(nlptl.NlptlError) as checked:
+        list(outline(recipe))
+    with pytest.raises(nlptl.NlptlError) as ran:
+        nlptl.fit(recipe, out=tmp_path / "run")
+    assert words in str(checked.value) and str(checked.value) == str(ran.value)
+    assert type(checked.value) is type(ran.value)
+
+
+def test_the_run_that_comes_first_is_checked_too(settings: dict[str, Any]) -> None:
+    first = {**settings, "name": "first", "transfer": {**settings["transfer"], "target": ["dea"]}}
+    with pytest.raises(nlptl.RecipeError, match="no domain matches 'dea'"):
+        list(outline(nlptl.Recipe(**settings, before=first, encoder={"model": "before"})))
+
+
+def test_names_that_are_no_label_are_refused_without_data() -> None:
+    with pytest.raises(nlptl.RecipeError, match=r"heads\.spam\.names: 'span' is no label; did you mean 'spam'\?"):
+        nlptl.Recipe(
+            data={"kind": "csv", "path": "absent.csv"},
+            heads={"spam": {"kind": "label_names", "labels": ["ham", "spam"],
+                            "names": {"ham": ["wanted"], "span": ["unwanted"]}}},
+        )  # fmt: skip
+
+
+def test_large_data_is_not_read_and_that_is_said(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlined, "QUICK", 100)
+    said = "\n".join(outline(changed(settings, {"transfer": {"target": ["dea"]}})))
+    assert "rows: not read here" in said and "domain  rows" not in said
+
+
+def test_what_is_on_a_hub_is_not_read(settings: dict[str, Any]) -> None:
+    hub = nlptl.Recipe(**{**settings, "data": {"kind": "hub", "name": "somebody/mail", "domain": "user"}})
+    assert "  rows: not read here; 'nlptl run' checks domains and labels" in list(outline(hub))
+
+
+def test_columns_stand_under_one_another() -> None:
+    assert list(aligned(iter([("domain", "rows"), ("ann", "1,200"), ("bob", "7"), ("and 3 more",)]))) == [
+        "    domain  rows", "    ann     1,200", "    bob         7", "    and 3 more",
+    ]  # fmt: skip
