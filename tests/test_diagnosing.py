@@ -13,6 +13,7 @@ import nlptl
 from nlptl.cli import main
 from nlptl.diagnosing import diagnose
 from nlptl.diagnosing.look import Look
+from nlptl.diagnosing.rows import UNTOLD
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +199,59 @@ def test_nothing_is_left_to_label(settings: dict[str, Any]) -> None:
     everything = {**settings, "transfer": {**settings["transfer"], "target_labels": "all"}}
     with pytest.raises(nlptl.DataError, match="none is left to label"):
         nlptl.Recipe(**everything).suggest()
+
+
+@pytest.fixture
+def unlabelled(settings: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+    """One person's mail without a label, one text of which comes twice and one of which is of another sort."""
+    table = mail(rows=60, people=("ann",)).assign(label=None)
+    table.loc[1, "text"], table.loc[7, "text"] = table.loc[0, "text"], "zzz qqq xxx jjj 777 zzz qqq"
+    table.to_parquet(tmp_path / "mail.parquet")
+    data = {"kind": "parquet", "path": str(tmp_path / "mail.parquet"), "domain": "user"}
+    return {"data": data, **{name: settings[name] for name in ("encoder", "heads")}, "transfer": {"near": 1.0}}
+
+
+def test_without_a_label_rows_are_compared_with_one_another(unlabelled: dict[str, Any]) -> None:
+    found = nlptl.Recipe(**unlabelled).diagnose("rows")
+    assert found["rows"] == 60 and found["copies"] == 1 and found["conflicts"] == []
+    assert found["noise"] == {"skipped": UNTOLD}
+    assert len(found["anomalies"]) == 60 and found["anomalies"][0]["text"].startswith("zzz")
+    said = ["".join(cells) for cells in found.cells()]
+    assert any("no two labels teach" in line for line in said) and any("unlike the other texts" in s for s in said)
+
+
+def test_without_a_label_rows_to_label_are_spread(
+    unlabelled: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = nlptl.Recipe(**unlabelled).suggest(6)
+    assert len(table) == 6 and table["answer"].isna().all() and table["margin"].isna().all()
+    assert "chosen by diversity" in caplog.text and "heads.spam.names" in caplog.text
+
+    import yaml
+
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(unlabelled), encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        main(["suggest", str(tmp_path / "recipe.yaml"), "-n", "3", "-o", str(tmp_path / "next.csv")])
+    assert not end.value.code and "–" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "next.csv")) == 3
+
+
+@pytest.mark.parametrize("head", [{"kind": "label_names"}, {"kind": "linear", "prior": "label_names"}], ids=str)
+def test_without_a_label_what_labels_are_called_answers(
+    unlabelled: dict[str, Any], head: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    names = {"ham": ["meeting report"], "spam": ["win free cash"]}
+    table = nlptl.Recipe(**{**unlabelled, "heads": {"spam": {**head, "column": "label", "names": names}}}).suggest(
+        6, by="uncertainty"
+    )
+    margins = table["margin"].to_list()
+    assert margins == sorted(margins) and set(table["answer"]) <= {"ham", "spam"} and margins[0] < 0.5
+    assert "rows are chosen by what its labels are called" in caplog.text
+
+
+def test_one_label_alone_teaches_no_head(unlabelled: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    table = pd.read_parquet(unlabelled["data"]["path"])
+    table.loc[table.index[:20], "label"] = "ham"
+    table.to_parquet(unlabelled["data"]["path"])
+    assert len(nlptl.Recipe(**unlabelled).suggest(6)) == 6
+    assert "chosen by diversity" in caplog.text

@@ -64,7 +64,8 @@ def suggest(
     table = Table("id", "domain", "answer", "margin", "text", box=None, pad_edge=False)
     for row in found.itertuples():
         text = " ".join(row.text.split())
-        table.add_row(row.id, Text(row.domain), Text(row.answer), f"{row.margin:.3f}", Text(text[:EXCERPT]))
+        answer = ("–", "–") if row.answer is None else (row.answer, f"{row.margin:.3f}")
+        table.add_row(row.id, Text(row.domain), *map(Text, answer), Text(text[:EXCERPT]))
     console().print(table)
 
 

@@ -23,9 +23,14 @@ class Suggest(Diagnosis):
     seed: int = Field(0, ge=0, description="Of the clusters.")
 
     def measure(self, view: View) -> dict[str, Any]:
-        """``rows``: places in the view, in the order in which to label them; ``margins``: how sure the head is."""
-        features, labels, answers = view.need("features", "labels", "probabilities")
+        """``rows``: places in the view, in the order in which to label them; ``margins``: how sure the head is; None
+        without ``probabilities``, of which diversity alone has no need."""
+        features, labels = view.need("features", "labels")
         free = np.flatnonzero(labels < 0)
+        if view.probabilities is None and self.by == "diversity":
+            rows = free[spread_out(features[free], np.ones(len(free)), n=self.n, seed=self.seed)]
+            return {"rows": rows.tolist(), "margins": [None] * len(rows)}
+        [answers] = view.need("probabilities")
         unsure = 1 - margin(answers[free])
         if self.by == "uncertainty":
             chosen = np.argsort(-unsure, kind="stable")[: self.n]

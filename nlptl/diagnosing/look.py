@@ -37,18 +37,22 @@ class Look:
     signatures: Signatures
 
     @classmethod
-    def at(cls, recipe: Recipe) -> Look:
+    def at(cls, recipe: Recipe, *, blind: bool = False) -> Look:
         """Read the data and plan it as a run would, leaks dropped.
+
+        Args:
+            blind: no row needs a label.
 
         Raises:
             RecipeError: the first task has several labels a row, which these measures do not read.
         """
         recipe = after_before(recipe)
-        corpus = Corpus.of(read_apart(recipe, Quarantine())[0], recipe.heads)
+        corpus = Corpus.of(read_apart(recipe, Quarantine())[0], recipe.heads, blind=blind)
         if corpus.tasks[next(iter(corpus.tasks))].head.multilabel:
             raise RecipeError("a diagnosis reads the first task, and its rows must have one label each; put such a one "
                               "first under heads.")  # fmt: skip
-        turns = plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=recipe.first_source.sample, seed=recipe.seed)
+        sample = recipe.first_source.sample
+        turns = plan(corpus.dataset, recipe.transfer, corpus.tasks, sample=sample, seed=recipe.seed, blind=blind)
         rows = np.unique(np.concatenate([np.r_[t.teach, t.validate, t.score, t.unlabelled] for t in turns]))
         signatures = Signatures.of(corpus.texts, corpus.pairs, rows=rows)
         settings = recipe.transfer

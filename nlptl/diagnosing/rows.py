@@ -11,7 +11,7 @@ import numpy as np
 
 from nlptl.contracts import UNLABELLED, Ints
 from nlptl.contracts.diagnose import View
-from nlptl.diagnose.anomaly import Anomaly
+from nlptl.diagnose.anomaly import Anomaly, knn_distance
 from nlptl.diagnose.duplicates import Duplicates
 from nlptl.diagnose.noise import Noise
 from nlptl.diagnosing.found import Found
@@ -22,6 +22,7 @@ from nlptl.recipe import Recipe
 SHOWN = 20
 """Rows of each kind in a printed table; all are in the mapping."""
 EXCERPT = 60
+UNTOLD = "left out: no two labels teach, so that none can be told to be wrong; label some rows (nlptl suggest)"
 
 
 class RowFindings(Found):
@@ -29,6 +30,7 @@ class RowFindings(Found):
 
     Prints as a table. ``anomalies`` are the texts that do not teach, the strangest first by ``knn``: distance to the
     tenth nearest that does; ``mahalanobis``, ``energy``, ``max_softmax`` stand beside it (``nlptl.diagnose.anomaly``).
+    Where no row teaches they are all texts, by the distance to the tenth nearest other one.
     """
 
     columns = ("found", "id", "domain", "label", "likely", "text")
@@ -54,22 +56,28 @@ class RowFindings(Found):
                 domains = " / ".join(dict.fromkeys(row["domain"] for row in group))
                 yield said, ids, domains, labels, "", _excerpt(group[0]["text"])
         for row in self["anomalies"][:SHOWN]:
-            yield "unlike what teaches", row["id"], row["domain"], "–", f"{row['knn']:.3f}", _excerpt(row["text"])
+            yield f"unlike {self['against']}", row["id"], row["domain"], "–", f"{row['knn']:.3f}", _excerpt(row["text"])
 
 
 def diagnose_rows(recipe: Recipe) -> RowFindings:
     """Look at the rows that teach or may be read, never at one that any turn scores.
 
+    Without two labels among them, wrong labels cannot be looked for, and ``noise`` says so.
+
     Raises:
-        DataError: no such row is left, or their labels do not differ.
+        DataError: no such row is left.
     """
-    look = Look.at(recipe)
+    look = Look.at(recipe, blind=True)
     view, rows = _view(look)
-    noise, copies = Noise().measure(view), Duplicates(shown=10**6).measure(view)
+    [labels] = view.need("labels")
+    teaches = labels != UNLABELLED
+    told_apart = len(np.unique(labels[teaches])) > 1
+    noise: dict[str, Any] = Noise().measure(view) if told_apart else {"skipped": UNTOLD}
+    copies = Duplicates(shown=10**6).measure(view)
 
     def told(place: int) -> dict[str, Any]:
-        labels, row = view.labels, rows[place]
-        label = UNLABELLED if labels is None else int(labels[place])
+        row = rows[place]
+        label = int(labels[place])
         corpus = look.corpus
         return {
             "id": str(corpus.ids[row]), "domain": str(corpus.domains[row]), "text": str(corpus.texts[row]),
@@ -85,17 +93,21 @@ def diagnose_rows(recipe: Recipe) -> RowFindings:
         "rows": len(rows), "copies": copies["copies"], "noise": wrong,
         "conflicts": groups["conflicts"], "duplicates": groups["groups"],
         "anomalies": [told(place) | scores for place, scores in _strange(view)],
+        "against": "what teaches" if teaches.any() else "the other texts",
     })  # fmt: skip
 
 
 def _strange(view: View) -> list[tuple[int, dict[str, float]]]:
-    """The rows that do not teach, each with its scores against those that do, the strangest first."""
-    assert view.labels is not None
-    asked = view.labels == UNLABELLED
-    if asked.all() or not asked.any():
+    """The rows that do not teach, each with its scores against those that do, or against one another where none does,
+    the strangest first."""
+    features, labels = view.need("features", "labels")
+    asked = labels == UNLABELLED
+    if not asked.any():
         return []
-    sides = replace(view, domain=np.where(asked, "asked", "seen"), target="asked")
-    scores = Anomaly().measure(sides)
+    if asked.all():
+        scores = {"knn": knn_distance(features, features, k=Anomaly().k + 1).tolist()}  # itself is the nearest
+    else:
+        scores = Anomaly().measure(replace(view, domain=np.where(asked, "asked", "seen"), target="asked"))
     rows = [dict(zip(scores, values, strict=True)) for values in zip(*scores.values(), strict=True)]
     found = list(zip(np.flatnonzero(asked).tolist(), rows, strict=True))
     return sorted(found, key=lambda row: -row[1]["knn"])

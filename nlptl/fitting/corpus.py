@@ -31,9 +31,9 @@ class Corpus:
     """Of the rows beyond those of ``dataset``, which are views made by ``augment``: the rows that they are views of."""
 
     @classmethod
-    def of(cls, dataset: Dataset, heads: Mapping[str, Head]) -> Corpus:
-        """The columns of a data set that the readers made."""
-        tasks = tasks_of(dataset, heads)
+    def of(cls, dataset: Dataset, heads: Mapping[str, Head], *, blind: bool = False) -> Corpus:
+        """The columns of a data set that the readers made; ``blind``: rows need not have labels."""
+        tasks = tasks_of(dataset, heads, blind=blind)
 
         def column(name: str) -> npt.NDArray[np.object_]:
             return np.array(dataset[:][name], dtype=object)

@@ -9,6 +9,7 @@ from nlptl.contracts.diagnose import View
 from nlptl.diagnose import Anomaly, Duplicates, Noise, Suggest
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
 from nlptl.diagnose.suggest import margin, spread_out
+from nlptl.errors import DataError
 
 
 def three_classes(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -82,3 +83,7 @@ def test_what_to_label_next() -> None:
     assert Suggest(n=2, by="both").measure(view)["rows"] == [2, 1]  # one of each cluster, nearest its weighted centre
     assert sorted(row // 2 for row in Suggest(n=2, by="diversity").measure(view)["rows"]) == [0, 1]
     assert len(spread_out(np.zeros((4, 2)), np.ones(4), n=3, seed=0)) == 1
+    blind = Suggest(n=2, by="diversity").measure(View(features=features, labels=view.labels))
+    assert len(blind["rows"]) == 2 and blind["margins"] == [None, None]
+    with pytest.raises(DataError, match="reads probabilities"):
+        Suggest(n=2).measure(View(features=features, labels=view.labels))
