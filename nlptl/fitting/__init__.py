@@ -47,6 +47,7 @@ from nlptl.report.page import write_page
 from nlptl.report.results import Results, assemble
 from nlptl.saved import Model
 from nlptl.saved.taken import load_backbone, taken_heads
+from nlptl.saved.targets import SHARED, write_index
 from nlptl.transfer.leaks import Leaks, Signatures, guard
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
@@ -156,9 +157,10 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         decisions=[row for outcome in outcomes.values() for row in outcome.decisions],
     )
     results.save(folder.path / "results.json")
-    _save_models(setting, planned, models, results)
+    shared = outcomes[recipe.seed, planned[0][1].name].shared
+    _save_models(setting, planned, models, shared, results)
     write_page(folder.path)
-    return Run(asked, folder.path, results, models)
+    return Run(asked, folder.path, results, models, shared)
 
 
 Planned = list[tuple[int, Turn, Ints]]
@@ -248,15 +250,23 @@ def _peak_rss_mb() -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def _save_models(setting: Setting, planned: Planned, models: Mapping[str, Model], results: Results) -> None:
+def _save_models(
+    setting: Setting, planned: Planned, models: Mapping[str, Model], shared: Model | None, results: Results
+) -> None:
     """Each model of the first seed with its card: in ``model/``, or in ``model/<target>/`` where there are several."""
     turns = [turn for seed, turn, _ in planned if seed == setting.recipe.seed]
     serves = {name: turn for turn in turns for name in (turn.name, *turn.targets)}
-    for name, model in models.items():
-        folder = setting.folder.path / "model"
-        folder = folder if name == "all" else folder / file_name(name)
-        model.save(folder)
-        write_card(folder, results, _card_facts(setting, serves[name], model))
+    whole = setting.folder.path / "model"
+    several = set(models) != {"all"}
+    folders = {name: whole / file_name(name) if several else whole for name in models}
+    for name, folder in folders.items():
+        models[name].save(folder)
+        write_card(folder, results, _card_facts(setting, serves[name], models[name]))
+    if shared is not None:
+        shared.save(whole / SHARED)
+        write_card(whole / SHARED, results, _card_facts(setting, serves["all"], shared))
+    if several:
+        write_index(whole, {name: folder.name for name, folder in folders.items()}, None if shared is None else SHARED)
 
 
 def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:

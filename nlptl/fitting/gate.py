@@ -109,7 +109,8 @@ def _settled(
             heads = {task: of[target].heads[of_target[task]] for task, of in climbed.items()}
             models[target] = _model(setting, turned, heads)
     scored = tuple(_rescored(part, climbed[part.task], verdicts[part.task], _every(setting)) for part in outcome.scored)
-    return replace(outcome, models=models, scored=scored)
+    shared = turned if setting.recipe.transfer.protocol == "joint" else None
+    return replace(outcome, models=models, scored=scored, shared=shared)
 
 
 def _with(

@@ -12,6 +12,7 @@ from nlptl.fitting.folder import file_name
 from nlptl.recipe import Recipe
 from nlptl.report.results import Results
 from nlptl.saved import Model
+from nlptl.saved.targets import SHARED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,8 @@ class Run:
     results: Results
     models: Mapping[str, Model]
     """One model, named ``all``, or one a target where each target had its turn; of the first seed."""
+    shared: Model | None = None
+    """Of one model a target, the one beside them that serves every other domain, where there is one."""
 
     def __repr__(self) -> str:
         return f"Run({self.recipe.name!r} in {self.folder}; {self.results!r})"
@@ -35,7 +38,7 @@ class Run:
         head where it has one.
 
         Raises:
-            RunError: each target has a model of its own, and ``domain`` names none of them.
+            RunError: each target has a model of its own, ``domain`` names none of them, and there is none for others.
         """
         return self.model(domain).predict(texts, domain=domain)
 
@@ -44,6 +47,8 @@ class Run:
         if set(self.models) == {"all"}:
             return self.models["all"]
         if domain is None or domain not in self.models:
+            if self.shared is not None:
+                return self.shared
             raise RunError(
                 f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
                 f"Choices: {', '.join(self.models)}."
@@ -51,10 +56,10 @@ class Run:
         return self.models[domain]
 
     def save(self, folder: Path | str, *, domain: str | None = None) -> Path:
-        """Copy the model that serves ``domain``, with its card, to ``folder``."""
+        """Copy the model to ``folder``, with its card; of one model a target all of them, or that of ``domain``."""
         import shutil
 
-        model = self.folder / "model"
-        source = model if set(self.models) == {"all"} else model / file_name(str(domain))
-        self.model(domain)  # says what is wrong with the domain, if anything is
+        source = self.folder / "model"
+        if domain is not None and set(self.models) != {"all"}:
+            source /= SHARED if self.model(domain) is self.shared else file_name(domain)
         return Path(shutil.copytree(source, folder, dirs_exist_ok=True))

@@ -61,6 +61,8 @@ class Outcome:
     """Cosines between the gradients of tasks, one (tasks, tasks) table a measurement."""
     decisions: tuple[dict[str, Any], ...] = ()
     """What calibrated heads decided on the scored rows, one mapping a task and domain."""
+    shared: Model | None = None
+    """Of one turn whose targets each got a rung of its own: the model that all taught, for domains that are none."""
 
 
 def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcome:

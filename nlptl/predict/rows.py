@@ -67,7 +67,7 @@ def _check_columns(path: Path, needed: tuple[str, ...], columns: list[str]) -> N
         if name not in columns:
             raise DataError(
                 f"{path} has no column {name!r}{nearest(name, columns)} Columns: {', '.join(columns)}. "
-                "Name the text's column with --text."
+                "Name the columns with --text, --text-pair, --domain and --id."
             )
 
 

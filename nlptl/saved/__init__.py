@@ -16,24 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.store import encode
-from nlptl.errors import DataError, ModelError
+from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
-from nlptl.model import Network, TaskHead
-from nlptl.recipe import Encoder
+from nlptl.model import Network
 from nlptl.saved.answers import answer_table, listed
-from nlptl.saved.bank import open_shelf, own_logits, shared_heads
-from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack, unpack
-from nlptl.saved.export import beside, load_export, write_export
-from nlptl.saved.parts import head_settings, load_base, model_folder, put_tuned, under
-from nlptl.saved.texts import found_again, named, texts_readings
+from nlptl.saved.bank import own_logits, shared_heads
+from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
+from nlptl.saved.export import write_export
+from nlptl.saved.parts import model_folder, targets_folder
+from nlptl.saved.texts import named, texts_readings
 from nlptl.saved.words import Words
-from nlptl.tune._adapter import load_adapter, save_adapter
+from nlptl.tune._adapter import save_adapter
 from nlptl.tune._shelf import Shelf
 from nlptl.tune._task_bank import TaskShelf
 
@@ -77,6 +74,11 @@ class Model:
     def domains(self) -> tuple[str, ...]:
         """The domains that have a solved head of their own for some task, sorted."""
         return tuple(sorted({name for heads in self.domain_heads.values() for name in heads.names}))
+
+    @property
+    def by_domain(self) -> bool:
+        """Whether an answer depends on whose the text is."""
+        return bool(self.domain_heads or self.calibrations) or isinstance(self.shelf, Shelf)
 
     def __repr__(self) -> str:
         tasks = "; ".join(f"{name}: {', '.join(task.labels[:6])}" for name, task in self.tasks.items())
@@ -168,7 +170,9 @@ class Model:
             raise DataError(
                 f"{len(texts)} texts and {len(domains)} domains were given; give one domain, or one a text."
             )
-        pairs = None if text_pair is None else list(text_pair)
+        return self._table(texts, None if text_pair is None else list(text_pair), domains)
+
+    def _table(self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]) -> pd.DataFrame:
         found = self.probabilities(texts, pairs, domains=domains)
         return answer_table(self.tasks, found, self.calibrations, domains)
 
@@ -260,41 +264,17 @@ class Model:
 def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:
     """The model saved in ``path``: a model folder, or a run folder that holds one.
 
+    A run with one model a target comes as one (``nlptl.saved.targets.TargetModels``), which answers each text by the
+    model of its domain.
+
     Args:
         device: where it computes; none: on a CUDA card where there is one, else on the processor.
 
     Raises:
         ModelError: no whole model is there, or its encoder is not the one it was trained with.
     """
-    folder = model_folder(Path(path))
-    try:
-        described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if "export" in described:
-            return load_export(described["export"], folder)
-        tensors = load_file(folder / "heads.safetensors")
-        with safe_open(folder / "heads.safetensors", "pt") as opened:
-            domain_heads = unpack(tensors, opened.metadata())
-        settings = beside(folder, Encoder.model_validate(described["encoder"]))
-        tasks = {
-            name: Task(name, head_settings(task["head"]), tuple(task["labels"]))
-            for name, task in described["tasks"].items()
-        }
-        calibrations = {name: Calibration(**one) for name, one in described.get("calibrations", {}).items()}
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
-        raise ModelError(f"the model in {folder} is damaged ({error}); save it again.") from error
-    backbone = load_base(settings, described, folder)
-    if described["adapter"]:
-        backbone.body = load_adapter(backbone.body, folder / "adapter")
-    if described["tuned"]:
-        put_tuned(backbone, folder / "body.safetensors")
-    backbone.freeze(described["precision"])
-    heads = {
-        name: TaskHead.fresh(task, described["tasks"][name]["reading"], backbone.width) for name, task in tasks.items()
-    }
-    network = Network(backbone, heads)
-    network.heads.load_state_dict(under("heads/", tensors))
-    device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    network.text_scores = found_again(network, described["tasks"], device)
-    shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
-    words = Words.load(folder / "lexical.json", under("words/", tensors))
-    return Model(network.to(device), words, described["columns"], shelf, domain_heads, calibrations)
+    from nlptl.saved.opening import open_model
+    from nlptl.saved.targets import TargetModels
+
+    several = targets_folder(Path(path))
+    return open_model(model_folder(Path(path)), device=device) if several is None else TargetModels(several, device)

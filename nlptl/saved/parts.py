@@ -19,6 +19,8 @@ from nlptl.registry import find
 
 TAKE = Encoder().take
 """Of an earlier run, where the recipe does not say."""
+TARGETS = "targets.json"
+"""Beside the models of targets, each in a folder: whose is which (``nlptl.saved.targets``)."""
 
 
 def load_base(settings: Encoder, described: Mapping[str, Any], folder: Path) -> Backbone:
@@ -63,6 +65,11 @@ def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.T
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def targets_folder(path: Path) -> Path | None:
+    """The folder of one model a target in ``path``, a run or such a folder itself; None where there is none."""
+    return next((folder for folder in (path, path / "model") if (folder / TARGETS).is_file()), None)
+
+
 def model_folder(path: Path) -> Path:
     """The folder of the one model in ``path``.
 
@@ -72,8 +79,7 @@ def model_folder(path: Path) -> Path:
     for folder in (path, path / "model"):
         if (folder / "model.json").is_file():
             return folder
-    inside = sorted(found.parent.name for found in (path / "model").glob("*/model.json"))
-    several = (
-        f"; it holds one model a target: {', '.join(inside)} (load {path / 'model' / inside[0]})" if inside else ""
-    )
+    inside = sorted(found.parent for folder in (path, path / "model") for found in folder.glob("*/model.json"))
+    names = ", ".join(found.name for found in inside)
+    several = f"; it holds one model a target: {names} (name one of them: {inside[0]})" if inside else ""
     raise ModelError(f"no model in {path.resolve()}: model.json is absent{several}.")

@@ -1,0 +1,264 @@
+"""One model a target, served as one: each text is answered by the model of its domain.
+
+``targets.json`` names each target's folder, and that of the model which all others share, where the run has one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+import numpy as np
+import torch
+
+from nlptl.contracts import Floats, Ints, Task
+from nlptl.encoder.backbone import Backbone
+from nlptl.encoder.store import encode
+from nlptl.errors import DataError, ModelError, nearest
+from nlptl.heads._reading import parts
+from nlptl.saved import Model, Progress
+from nlptl.saved.answers import answer_table
+from nlptl.saved.opening import damaged, encoder_key, open_model, read_described, read_tasks
+from nlptl.saved.parts import TARGETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENCODERS = 4
+"""Encoders that are kept in memory at once."""
+MODELS = 32
+"""Models of one encoder (heads and words, without it) that are kept in memory at once."""
+SHARED = "shared.model"
+"""The folder of the model that all other domains share; no target's folder has a dot in its name."""
+SHOWN = 5
+
+T = TypeVar("T")
+
+
+def write_index(folder: Path, targets: Mapping[str, str], shared: str | None) -> None:
+    """Say in ``folder`` whose the models in it are.
+
+    Args:
+        targets: by domain, the name of its model's folder.
+        shared: that of the model which answers all other domains; None where there is none.
+    """
+    described = {"targets": dict(targets), "shared": shared}
+    (folder / TARGETS).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+class TargetModels(Model):
+    """Texts → probabilities by the model of each text's domain, or by the one that all others share.
+
+    Models are loaded when they are first needed. Those of one encoder share it, and the vectors of the texts that are
+    answered together; at most ``ENCODERS`` encoders with ``MODELS`` models each stay in memory.
+    """
+
+    def __init__(self, folder: Path, device: torch.device | str | None = None) -> None:
+        self.folder, self.device = folder, device
+        try:
+            index = json.loads((folder / TARGETS).read_text(encoding="utf-8"))
+            self._targets: dict[str, str] = dict(index["targets"])
+            self.shared: str | None = index["shared"]
+            self._described = {
+                name: read_described(folder / name) for name in [*self._targets.values(), self.shared] if name
+            }
+            first = next(iter(self._described.values()))
+            self._tasks, self.columns = read_tasks(first), dict(first["columns"])
+        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+            raise damaged(folder, error) from error
+        self.words, self.shelf, self.domain_heads, self.calibrations = None, None, {}, {}
+        self._keys: dict[str, str] = {}
+        self._encoders: _Recent[_Siblings] = _Recent(ENCODERS, self._siblings)
+        self._batch_tokens: int | None = None
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The label sets by task."""
+        return dict(self._tasks)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains that have a model of their own, sorted."""
+        return tuple(sorted(self._targets))
+
+    @property
+    def by_domain(self) -> bool:
+        """Whether an answer depends on whose the text is: it does."""
+        return True
+
+    def __repr__(self) -> str:
+        tasks = "; ".join(f"{name}: {', '.join(task.labels[:6])}" for name, task in self.tasks.items())
+        others = "none for other domains" if self.shared is None else "one that all other domains share"
+        return f"TargetModels({len(self._targets)} in {self.folder}, {others}; {tasks})"
+
+    def refusal(self, domain: str | None) -> str | None:
+        """Why a text of ``domain`` has no answer; None where it has one."""
+        if self._folder_of(domain) is not None:
+            return None
+        return "no domain" if domain is None else f"no model for the domain: {domain!r}"
+
+    def probabilities(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None] | None = None,
+        readings: Mapping[str, Floats] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Floats]:
+        """By task: (texts, labels) probabilities; ``readings`` are not used, as encoders may differ.
+
+        Raises:
+            DataError: a text is of no domain that has a model, and there is none that all others share.
+        """
+        found: dict[str, Floats] = {name: np.zeros((len(texts), len(task.labels))) for name, task in self.tasks.items()}
+        whose = [None] * len(texts) if domains is None else domains
+        done = 0
+        for rows, _, answers in self._answered(texts, pairs, whose):
+            for name, values in answers.items():
+                found[name][rows] = values
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(texts))
+        return found
+
+    def use_batch_tokens(self, batch_tokens: int) -> None:
+        """Encode in batches of so many tokens from now on; answers stay the same."""
+        self._batch_tokens = batch_tokens
+        self._encoders.clear()
+
+    def save(self, folder: Path | str) -> Path:
+        """Copy all models to ``folder``."""
+        return Path(shutil.copytree(self.folder, folder, dirs_exist_ok=True))
+
+    def add_domain(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: there is no one model to add to."""
+        self._refuse("a head for one domain more is added to one model")
+
+    def export(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: there is no one model to export."""
+        self._refuse("one model is exported at a time")
+
+    def _refuse(self, why: str) -> NoReturn:
+        one = self.folder / next(iter(self._targets.values()))
+        raise ModelError(f"{self.folder} holds one model a target, and {why}; name one of them, such as {one}.")
+
+    def _table(self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]) -> pd.DataFrame:
+        import pandas as pd
+
+        none = {name: np.zeros((0, len(task.labels))) for name, task in self.tasks.items()}
+        tables = [
+            answer_table(model.tasks, found, model.calibrations, [domains[row] for row in rows]).set_axis(rows)
+            for rows, model, found in self._answered(texts, pairs, domains)
+        ]
+        return pd.concat(tables).sort_index() if tables else answer_table(self.tasks, none, {}, [])
+
+    def _answered(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]
+    ) -> Iterator[tuple[Ints, Model, dict[str, Floats]]]:
+        """For each model that is needed: the rows that it answers, itself, and its probabilities by task."""
+        for key, names in self._needed(domains).items():
+            siblings = self._encoders[key]
+            every = np.concatenate(list(names.values()))
+            readings = None
+            if not any(self._described[name]["slots"] for name in names):  # else the encoder is another for each domain
+                readings = encode(
+                    siblings.models[next(iter(names))].network.backbone, [texts[row] for row in every],
+                    pairs and [pairs[row] for row in every], readings=self._readings(names), store=None,
+                )  # fmt: skip
+            start = 0
+            for name, rows in names.items():
+                model, own = siblings.models[name], slice(start, start + len(rows))
+                start = own.stop
+                yield rows, model, model.probabilities(
+                    [texts[row] for row in rows],
+                    pairs and [pairs[row] for row in rows],
+                    domains=[domains[row] for row in rows],
+                    readings=readings and {part: vectors[own] for part, vectors in readings.items()},
+                )  # fmt: skip
+
+    def _needed(self, domains: Sequence[str | None]) -> dict[str, dict[str, Ints]]:
+        """By encoder and model, the rows that it answers; what is in memory comes first, before it gives way."""
+        lacking = Counter(domain for domain in domains if self.refusal(domain) is not None)
+        if lacking:
+            raise self._no_model(lacking, len(domains))
+        rows_of: defaultdict[str, list[int]] = defaultdict(list)
+        for row, domain in enumerate(domains):
+            rows_of[str(self._folder_of(domain))].append(row)
+        found: defaultdict[str, dict[str, Ints]] = defaultdict(dict)
+        for name in sorted(rows_of, key=lambda name: not self._in_memory(name)):
+            found[self._key(name)][name] = np.array(rows_of[name], dtype=np.int64)
+        return found
+
+    def _no_model(self, lacking: Counter[str | None], texts: int) -> DataError:
+        named = [(str(domain), count) for domain, count in lacking.most_common() if domain is not None]
+        shown = ", ".join(f"{domain!r} ({count})" for domain, count in named[:SHOWN]) + ", …" * (len(named) > SHOWN)
+        where = f"of domains without a model: {shown}" if named else "of no domain"
+        return DataError(
+            f"{lacking.total()} of {texts} texts are {where}{nearest(named[0][0], self._targets) if named else '.'} "
+            f"Each target of this run has its own model ({', '.join(self.domains[:SHOWN])}"
+            f"{', …' * (len(self.domains) > SHOWN)}), and none was taught by all, to serve others. Name the domain of "
+            "each text, or run the recipe with transfer.protocol: joint for a model that serves domains to come."
+        )
+
+    def _folder_of(self, domain: str | None) -> str | None:
+        return self.shared if domain is None else self._targets.get(domain, self.shared)
+
+    def _in_memory(self, name: str) -> bool:
+        key = self._keys.get(name)
+        return key is not None and key in self._encoders and name in self._encoders[key].models
+
+    def _key(self, name: str) -> str:
+        if name not in self._keys:
+            self._keys[name] = encoder_key(self.folder / name, self._described[name])
+        return self._keys[name]
+
+    def _readings(self, names: Mapping[str, Ints]) -> tuple[str, ...]:
+        """What the heads of the models ``names`` read of their encoder."""
+        tasks = (task for name in names for task in self._described[name]["tasks"].values())
+        return parts(task["reading"] for task in tasks if task.get("texts") is None)
+
+    def _siblings(self, _: str) -> _Siblings:
+        return _Siblings(self.folder, self.device, self._batch_tokens)
+
+
+class _Recent(Generic[T]):
+    """At most ``size`` things by name, made when they are asked for; the one not asked for the longest gives way."""
+
+    def __init__(self, size: int, make: Callable[[str], T]) -> None:
+        self.size, self.make = size, make
+        self._kept: OrderedDict[str, T] = OrderedDict()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._kept
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._kept:
+            if len(self._kept) >= self.size:
+                self._kept.popitem(last=False)
+            self._kept[name] = self.make(name)
+        self._kept.move_to_end(name)
+        return self._kept[name]
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+class _Siblings:
+    """The models of one encoder, which the first of them to be opened brings."""
+
+    def __init__(self, folder: Path, device: torch.device | str | None, batch_tokens: int | None) -> None:
+        self.folder, self.device, self.batch_tokens = folder, device, batch_tokens
+        self.models: _Recent[Model] = _Recent(MODELS, self._open)
+        self._backbone: Backbone | None = None
+
+    def _open(self, name: str) -> Model:
+        model = open_model(self.folder / name, device=self.device, backbone=self._backbone)
+        self._backbone = model.network.backbone
+        if self.batch_tokens is not None:
+            model.use_batch_tokens(self.batch_tokens)
+        return model
