@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,51 +19,55 @@ from nlptl.errors import ModelError
 from nlptl.model import Network
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+VECTORS = "vectors/"
+"""Before a reading's name among the outputs."""
 OPSET = 17
 TOLERANCE = 1e-3
 """Largest difference of a float32 graph's logits from the network's; the graph orders its sums otherwise."""
 
 
 class Graph(nn.Module):
-    """Token ids → the logits of each task, words not included."""
+    """Token ids → the logits of each task, words not included, and behind them the ``readings`` asked for."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, readings: Sequence[str] = ()) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.readings = network, tuple(readings)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """(rows, tokens) each → by task (rows, outputs)."""
+        """(rows, tokens) each → by task (rows, outputs), then by reading (rows, width)."""
         rows = input_ids.shape[0]
         batch = TokenBatch(input_ids, attention_mask, token_type_ids, torch.arange(rows), rows)
         readings = self.network.backbone(batch, self.network.readings)
-        return tuple(head(readings) for head in self.network.task_heads.values())
+        logits = [head(readings) for head in self.network.task_heads.values()]
+        return (*logits, *(readings[part].float() for part in self.readings))
 
 
-def write_graph(network: Network, path: Path, *, int8: bool, pairs: bool) -> None:
+def write_graph(network: Network, path: Path, *, int8: bool, pairs: bool, readings: Sequence[str] = ()) -> None:
     """Write ``network`` to ``path``, rows and tokens free.
 
     Args:
         pairs: whether texts come in pairs, told apart by ``token_type_ids``.
+        readings: of the encoder, that the graph gives beside the logits as ``VECTORS`` and their name.
 
     Raises:
-        ModelError: the float32 graph does not give the network's logits.
+        ModelError: the float32 graph does not give the network's logits and readings.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    graph = Graph(network).eval()
-    tasks = list(network.task_heads)
+    graph = Graph(network, readings).eval()
+    outputs = [*network.task_heads, *(VECTORS + name for name in readings)]
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx" if int8 else path
         names = list(INPUTS[: 3 if pairs else 2])
-        free = {name: {0: "rows", 1: "tokens"} for name in names} | {name: {0: "rows"} for name in tasks}
+        free = {name: {0: "rows", 1: "tokens"} for name in names} | {name: {0: "rows"} for name in outputs}
         with _quiet(), _plain_attention(network.backbone.body):
             # The tracing exporter: torch.export's took 16 times as long here (64 s against 4 s) for the same graph.
             torch.onnx.export(
-                graph, _example(network, 3, 24, pairs), plain, input_names=names, output_names=tasks, dynamic_axes=free,
-                opset_version=OPSET, dynamo=False,
+                graph, _example(network, 3, 24, pairs), plain, input_names=names, output_names=outputs,
+                dynamic_axes=free, opset_version=OPSET, dynamo=False,
             )  # fmt: skip
         _check(graph, plain, network, pairs)
         if int8:

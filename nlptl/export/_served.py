@@ -9,37 +9,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.lexical import Lexical
 from nlptl.encoder.tokens import LOOSE_MULTIPLE, TextReader, token_batches, tokenize
 from nlptl.errors import ModelError
-from nlptl.export._graph import INPUTS
+from nlptl.evaluate.calibrate import Calibration
+from nlptl.export._graph import INPUTS, VECTORS
 from nlptl.recipe import Encoder
 from nlptl.saved import Model, Progress
+from nlptl.saved.domains import DomainHeads, pack, unpack
 from nlptl.saved.parts import head_settings
 from nlptl.saved.words import Words
 
 BATCH_TOKENS = 512
 """So many tokens a batch keep what lies between two operators in the cache."""
+DOMAINS = "domains.safetensors"
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 """ONNX Runtime's kernel for a sum and its layer norm in one is slower than the two one after another."""
 
 
 class OnnxModel(Model):
-    """Texts → probabilities through ONNX Runtime, the words joined to the graph's logits."""
+    """Texts → probabilities through ONNX Runtime; words, domains' heads and calibration are applied to the graph's
+    logits as they are to a network's."""
 
     def __init__(
         self, folder: Path, session: Any, reader: TextReader, tasks: Mapping[str, Task], words: Words | None,
-        columns: Mapping[str, str | None],
+        columns: Mapping[str, str | None], domain_heads: Mapping[str, DomainHeads],
+        calibrations: Mapping[str, Calibration], domains_read: Mapping[str, Sequence[str]],
     ) -> None:  # fmt: skip
         self.folder, self.session, self.reader = folder, session, reader
         self._tasks, self.words, self.columns, self.shelf = dict(tasks), words, dict(columns), None
-        self.domain_heads, self.calibrations = {}, {}
+        self.domain_heads, self.calibrations = dict(domain_heads), dict(calibrations)
+        self._domains_read = dict(domains_read)
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -50,40 +57,65 @@ class OnnxModel(Model):
         tasks = "; ".join(f"{name}: {', '.join(task.labels[:6])}" for name, task in self.tasks.items())
         return f"OnnxModel({self.folder}{' with words' if self.words else ''}; {tasks})"
 
-    def probabilities(
+    def shared_logits(
         self,
         texts: Sequence[str],
         pairs: Sequence[str] | None = None,
         *,
-        domains: Sequence[str | None] | None = None,
         readings: Mapping[str, Floats] | None = None,
         progress: Progress | None = None,
-    ) -> dict[str, Floats]:
-        """By task: (texts, labels) probabilities; ``domains`` make no difference, and ``readings`` are not used."""
+    ) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """By task: the (texts, width) vectors of tasks that have domains' heads, and the (texts, outputs) logits, words
+        included; ``readings`` are not used."""
+        found = self._run(texts, pairs, progress)
+        beside = self.words.logits(texts) if self.words else {}
+        vectors: dict[str, Floats] = {
+            name: np.concatenate([found[VECTORS + part] for part in read], axis=1)
+            for name, read in self._domains_read.items()
+        }
+        return vectors, {name: found[name] + beside.get(name, 0.0) for name in self.tasks}
+
+    def _run(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, progress: Progress | None
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """By output of the graph: (texts, its width)."""
         tokens = tokenize(self.reader, texts, pairs)
         wanted = [each.name for each in self.session.get_inputs()]
-        logits = {name: np.zeros((len(texts), task.outputs)) for name, task in self.tasks.items()}
+        found = {each.name: np.zeros((len(texts), each.shape[1])) for each in self.session.get_outputs()}
         done, at_once = 0, self.reader.settings.batch_tokens or BATCH_TOKENS
         for rows in token_batches(tokens.row_lengths, at_once, multiple=LOOSE_MULTIPLE):
             batch = tokens.batch(rows, multiple=LOOSE_MULTIPLE)
             types = torch.zeros_like(batch.input_ids) if batch.token_type_ids is None else batch.token_type_ids
             given = dict(zip(INPUTS, (batch.input_ids, batch.attention_mask, types), strict=True))
-            found = self.session.run(list(logits), {name: given[name].numpy() for name in wanted})
-            for name, part in zip(logits, found, strict=True):
-                logits[name][rows] = part
+            answers = self.session.run(list(found), {name: given[name].numpy() for name in wanted})
+            for name, part in zip(found, answers, strict=True):
+                found[name][rows] = part
             done += len(rows)
             if progress is not None:
                 progress(done, len(texts))
-        beside = self.words.logits(texts) if self.words else {}
-        return {name: self.tasks[name].probabilities(z + beside.get(name, 0.0)) for name, z in logits.items()}
+        return found
 
     def use_batch_tokens(self, batch_tokens: int) -> None:
         """Answer in batches of so many tokens from now on."""
         self.reader.settings = self.reader.settings.model_copy(update={"batch_tokens": batch_tokens})
 
+    def save_heads(self, folder: Path) -> None:
+        """Write the domains' heads to an exported folder."""
+        save_domains(self.domain_heads, folder)
+
     def save(self, folder: Path | str) -> Path:
         """Copy the exported folder to ``folder``."""
         return Path(shutil.copytree(self.folder, folder, dirs_exist_ok=True))
+
+
+def save_domains(heads: Mapping[str, DomainHeads], folder: Path) -> None:
+    """Write the heads of domains, where there are any, to an exported folder, whole or not at all."""
+    if not heads:
+        return
+    tensors, metadata = pack(heads)
+    partial = folder / f"{DOMAINS}.partial"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=metadata)
+    partial.replace(folder / DOMAINS)
 
 
 def load_onnx(folder: Path) -> OnnxModel:
@@ -103,9 +135,14 @@ def load_onnx(folder: Path) -> OnnxModel:
         if (folder / "lexical.json").is_file():
             weights = {name: tensor.numpy() for name, tensor in load_file(folder / "words.safetensors").items()}
             words = Words(Lexical.load(folder / "lexical.json"), weights)
+        heads: dict[str, DomainHeads] = {}
+        if described["domains_read"]:
+            with safe_open(folder / DOMAINS, "pt") as opened:
+                heads = unpack(load_file(folder / DOMAINS), opened.metadata())
+        calibrations = {name: Calibration(**one) for name, one in described["calibrations"].items()}
         tokenizer = AutoTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
         reader = TextReader(tokenizer, settings, settings.prompt or "", described["positions"])
-    except (OSError, ValueError, KeyError, SafetensorError, ValidationError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError, RuntimeError) as error:
         raise ModelError(f"the model in {folder} is damaged ({error}); export it again.") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -115,7 +152,9 @@ def load_onnx(folder: Path) -> OnnxModel:
         )
     except Exception as error:  # onnxruntime's errors have no other base
         raise ModelError(f"the model in {folder} is damaged ({error}); export it again.") from error
-    return OnnxModel(folder, session, reader, tasks, words, described["columns"])
+    return OnnxModel(
+        folder, session, reader, tasks, words, described["columns"], heads, calibrations, described["domains_read"]
+    )
 
 
 def _task(name: str, described: dict[str, Any]) -> Task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Onnx(Export):
-    """An ONNX graph from token ids to the heads' logits, the words beside it; needs the extra ``onnx``.
+    """An ONNX graph from token ids to the heads' logits, words and domains' heads beside; needs the extra ``onnx``.
 
     int8 is ONNX Runtime's dynamic quantisation: weights a channel, activations as they come.
     """
@@ -25,16 +26,18 @@ class Onnx(Export):
     int8: bool = Field(False, description="Quantise matrix products to eight bits.")
 
     def write(self, model: Model, folder: Path) -> None:
-        """Write ``model.onnx``, the tokenizer, the words and ``model.json``, all that answering needs.
+        """Write ``model.onnx``, the tokenizer, the words, the domains' heads and ``model.json`` with what calibrates
+        them: all that answering needs.
 
         Raises:
             ModelError: the extra is not installed, the graph does not answer as the model does, or the model is of a
-                kind that one graph cannot hold (an adapter or a head a domain, texts in chunks).
+                kind that one graph cannot hold (an adapter a domain, texts in chunks).
         """
         from safetensors.torch import save_file
 
         from nlptl.export._graph import write_graph
         from nlptl.export._merge import merged
+        from nlptl.export._served import save_domains
 
         _installed()
         backbone = model.network.backbone
@@ -43,17 +46,12 @@ class Onnx(Export):
                 "this model averages several pieces of a long text (encoder.long: chunks), which one graph does not; "
                 "train with encoder.long: head or head_tail to export to onnx."
             )
-        if model.calibrations:
-            raise ModelError(
-                "this model's answers are calibrated, which an ONNX graph does not hold; export to merged."
-            )
-        if model.domain_heads:
-            raise ModelError(
-                "domains of this model have heads of their own, which an ONNX graph does not hold; export it to merged."
-            )
         pairs = model.columns.get("text_pair") is not None
         network = merged(model, self.kind)
-        write_graph(network, folder / "model.onnx", int8=self.int8, pairs=pairs)
+        own = {name: network.task_heads[name].reading.split("+") for name in model.domain_heads}
+        readings = sorted({part for read in own.values() for part in read})
+        write_graph(network, folder / "model.onnx", int8=self.int8, pairs=pairs, readings=readings)
+        save_domains(model.domain_heads, folder)
         backbone.tokenizer.save_pretrained(str(folder / "tokenizer"))
         if model.words is not None:
             import torch
@@ -71,6 +69,8 @@ class Onnx(Export):
             "base": backbone.base_identity,
             "positions": backbone.positions,
             "columns": model.columns,
+            "calibrations": {name: asdict(one) for name, one in model.calibrations.items()},
+            "domains_read": own,
             "tasks": {
                 name: {"head": task.head.model_dump(mode="json"), "labels": list(task.labels)}
                 for name, task in model.tasks.items()

@@ -13,6 +13,7 @@ from nlptl.contracts import Export
 from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 from nlptl.registry import find
+from nlptl.saved.answers import answer_table
 
 if TYPE_CHECKING:
     from nlptl.saved import Model
@@ -41,17 +42,19 @@ def write_export(model: Model, folder: Path, *, to: str, int8: bool, texts: Sequ
 
 
 def agreement(model: Model, other: Model, texts: Sequence[str]) -> dict[str, Any]:
-    """On ``texts``, by task: the share of equal labels (where it is multilabel, of equal sets of them), and the largest
-    difference of a probability."""
-    ours, theirs = model.probabilities(texts), other.probabilities(texts)
+    """On ``texts`` of nobody's in particular, by task: the share of equal answers (where it is multilabel, of equal
+    sets of labels), and the largest difference of a probability."""
+    nobody = [None] * len(texts)
+    shares = [each.probabilities(texts, domains=nobody) for each in (model, other)]
+    ours, theirs = (
+        answer_table(each.tasks, of_each, each.calibrations, nobody)
+        for each, of_each in zip((model, other), shares, strict=True)
+    )
     found: dict[str, Any] = {"texts": len(texts)}
-    for name, task in model.tasks.items():
-        first, second = np.asarray(ours[name]), np.asarray(theirs[name])
-        if task.head.multilabel:
-            same = ((first >= 0.5) == (second >= 0.5)).all(axis=1)
-        else:
-            same = first.argmax(axis=1) == second.argmax(axis=1)
-        found[name] = {"labels": float(same.mean()), "probability": float(np.abs(first - second).max())}
+    for name in model.tasks:
+        same = [first == second for first, second in zip(ours[name], theirs[name], strict=True)]
+        furthest = np.abs(np.asarray(shares[0][name]) - np.asarray(shares[1][name])).max()
+        found[name] = {"labels": float(np.mean(same)), "probability": float(furthest)}
     return found
 
 
@@ -63,7 +66,9 @@ def load_export(kind: str, folder: Path) -> Model:
 
 
 def beside(folder: Path, settings: Encoder) -> Encoder:
-    """``settings`` with an encoder that lies in the model's own folder, wherever that is now."""
-    if not settings.model.startswith("./"):
+    """``settings`` with an encoder that lies in the model's own folder, wherever that is now; a recipe's own ``./`` is
+    where the command runs."""
+    own = folder / settings.model
+    if not settings.model.startswith("./") or not own.is_dir():
         return settings
-    return settings.model_copy(update={"model": str(folder / settings.model)})
+    return settings.model_copy(update={"model": str(own)})

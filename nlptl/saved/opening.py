@@ -91,8 +91,8 @@ def damaged(folder: Path, error: Exception) -> ModelError:
 
 def encoder_key(folder: Path, described: Mapping[str, Any]) -> str:
     """Equal for models whose encoders are the same to the bit, learned weights included; of a model whose encoder holds
-    domains' or tasks' adapters, or lies in its own folder, its own."""
-    if described["slots"] or described["encoder"]["model"].startswith("./"):
+    domains' or tasks' adapters, its own."""
+    if described["slots"]:
         return str(folder)
     digest = hashlib.sha256(json.dumps([described.get(name) for name in _OF_ENCODER], sort_keys=True).encode())
     for file in sorted(file for pattern in _ENCODER_FILES for file in folder.glob(pattern)):

@@ -18,16 +18,23 @@ import nlptl
 from nlptl.cli import app
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.lexical import Lexical
+from nlptl.evaluate.calibrate import Calibration
+from nlptl.heads._domains import Deviations, Spread
+from nlptl.heads._scaling import Scaling
 from nlptl.heads.mlp import Mlp
 from nlptl.model import Network, TaskHead
 from nlptl.predict import predict_file
 from nlptl.recipe import Encoder
 from nlptl.saved import Model
+from nlptl.saved.domains import DomainHeads
 from nlptl.saved.words import Words
 from nlptl.tune import Lora
 
 TEXTS = ["win a cash prize", "the meeting is on monday", "gas", "you can win the report of the people " * 6, "x y z"]
-TASKS = {**TASKS, "tags": nlptl.contracts.Task("tags", Mlp(hidden=(8,), multilabel=True), ("a", "b", "c"))}
+TASKS = TASKS | {
+    "kind": nlptl.contracts.Task("kind", nlptl.heads.Linear(positive="spam"), ("ham", "spam")),
+    "tags": nlptl.contracts.Task("tags", Mlp(hidden=(8,), multilabel=True), ("a", "b", "c")),
+}
 
 
 def made(encoder: Path, *, lora: bool = True, words: bool = True, **settings: Any) -> Model:
@@ -74,6 +81,16 @@ def test_a_merged_model_needs_no_other_encoder(lora: bool, tiny_encoder: Path, t
     assert all((before[name] == values).all() for name, values in probabilities(model).items())  # left as it was
     body = AutoModel.from_pretrained(moved / "encoder")
     assert body.config.hidden_size == 32
+
+
+def test_an_encoder_named_from_where_the_command_runs_is_found_again(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "base")
+    monkeypatch.chdir(tmp_path)
+    model = made(Path("base"))
+    model.network.backbone.settings = model.network.backbone.settings.model_copy(update={"model": "./base"})
+    assert_same(model, nlptl.load(model.save(tmp_path / "saved" / "model")))
 
 
 def test_an_exported_adapter_is_pefts(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -129,6 +146,54 @@ def test_a_graph_needs_no_encoder_and_files_are_answered_by_it(tiny_encoder: Pat
     assert answers["problem"].iloc[-1] == "no text"
 
 
+def with_domains(model: Model) -> Model:
+    """``model`` with heads of two domains for two of its tasks, and temperatures and thresholds of domains for one."""
+    rng = np.random.default_rng(0)
+    for name, width in (("kind", 32), ("topic", 32)):
+        outputs = model.tasks[name].outputs
+        model.domain_heads[name] = DomainHeads(
+            Spread(1.0, 1.0), Scaling(rng.normal(size=width), 2.0), ("ann@x.org", "bö"),
+            Deviations(rng.normal(size=(2, width, outputs)), rng.normal(size=(2, outputs))),
+        )  # fmt: skip
+    model.calibrations["kind"] = Calibration(1.7, {"bö": 0.4}, 0.6, {"bö": 0.2, "cy": 0.9}, abstain=0.3)
+    return model
+
+
+WHOSE = ["ann@x.org", "bö", None, "nobody", "cy"]
+
+
+@pytest.mark.usefixtures("onnx")
+def test_domains_heads_and_calibration_answer_beside_the_graph(tiny_encoder: Path, tmp_path: Path) -> None:
+    model = with_domains(made(tiny_encoder))
+    model.export(tmp_path / "onnx", texts=TEXTS)
+    served = nlptl.load(tmp_path / "onnx")
+    ours, theirs = (each.predict(TEXTS * 2, domain=[*WHOSE, *WHOSE[::-1]]) for each in (model, served))
+    pd.testing.assert_frame_equal(ours, theirs, atol=1e-4)
+    plain = made(tiny_encoder).predict(TEXTS, domain=WHOSE)
+    for place in range(len(TEXTS)):  # every row is calibrated, and the first two have heads of their own
+        assert abs(plain["kind.spam"][place] - theirs["kind.spam"][place]) > 1e-3
+    assert served.domains == model.domains and served.calibrations == model.calibrations
+    assert json.loads((tmp_path / "onnx" / "agreement.json").read_text())["kind"]["labels"] == 1
+    table = pd.DataFrame({"text": TEXTS, "user": WHOSE})
+    table.to_csv(tmp_path / "texts.csv", index=False)
+    answers = pd.read_csv(predict_file(tmp_path / "onnx", tmp_path / "texts.csv", tmp_path / "out.csv", domain="user"))
+    np.testing.assert_allclose(answers["kind.spam"], ours["kind.spam"][: len(TEXTS)], atol=1e-4)
+
+
+@pytest.mark.usefixtures("onnx")
+def test_a_domain_can_be_added_to_an_exported_model(tiny_encoder: Path, tmp_path: Path) -> None:
+    model = with_domains(made(tiny_encoder))
+    model.export(tmp_path / "onnx")
+    served = nlptl.load(tmp_path / "onnx")
+    labels = {"kind": ["spam", "ham", "ham", "spam", "ham"], "topic": [None] * 5}
+    for each in (model, served):
+        each.add_domain("new", TEXTS, labels)
+    served.save_heads(tmp_path / "onnx")
+    again = nlptl.load(tmp_path / "onnx")
+    pd.testing.assert_frame_equal(model.predict(TEXTS, domain="new"), again.predict(TEXTS, domain="new"), atol=1e-4)
+    assert np.abs(again.predict(TEXTS, domain="new")["kind.spam"] - again.predict(TEXTS)["kind.spam"]).max() > 1e-3
+
+
 @pytest.mark.usefixtures("onnx")
 def test_int8_is_smaller_and_close(tiny_encoder: Path, tmp_path: Path) -> None:
     model = made(tiny_encoder)
@@ -158,9 +223,9 @@ def test_what_one_graph_cannot_hold_is_refused(tiny_encoder: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("onnx")
-@pytest.mark.parametrize("name", ["model.onnx", "words.safetensors", "tokenizer"])
+@pytest.mark.parametrize("name", ["model.onnx", "words.safetensors", "domains.safetensors", "tokenizer"])
 def test_a_damaged_folder_is_told_of(name: str, tiny_encoder: Path, tmp_path: Path) -> None:
-    made(tiny_encoder).export(tmp_path / "onnx")
+    with_domains(made(tiny_encoder)).export(tmp_path / "onnx")
     broken = tmp_path / "onnx" / name
     shutil.rmtree(broken) if broken.is_dir() else broken.write_bytes(b"x")
     with pytest.raises(nlptl.ModelError, match=r"is damaged .* export it again"):
