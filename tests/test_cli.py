@@ -204,9 +204,12 @@ def test_list_of_one_room(capsys: pytest.CaptureFixture[str]) -> None:
 def test_predict_hands_over_what_was_asked(replace: Replace) -> None:
     asked: dict[str, Any] = {}
     replace("nlptl.predict", predict_file=lambda *paths, **options: asked.update(options, paths=paths))
-    assert status("predict", "model", "in.csv", "-o", "out.parquet", "--text", "body", "--domain", "user") == 0
+    options = ("-o", "out.parquet", "--text", "body", "--domain", "user", "data.delimiter=;")
+    assert status("predict", "model", "in.csv", *options) == 0
     assert asked.pop("paths") == (Path("model"), Path("in.csv"), Path("out.parquet"))
-    assert asked == {"text": "body", "text_pair": None, "domain": "user", "id": None, "batch_tokens": None}
+    assert asked == {"text": "body", "text_pair": None, "domain": "user", "id": None, "batch_tokens": None} | {
+        "overrides": ["data.delimiter=;"]
+    }
 
 
 def test_compare_prints_the_table(replace: Replace, capsys: pytest.CaptureFixture[str]) -> None:

@@ -222,6 +222,36 @@ def test_add_domain_on_the_command_line(
     assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
 
 
+def test_add_domain_reads_what_recipes_read(
+    run: nlptl.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table with semicolons in Windows' encoding, one row of it broken, and mailboxes whose path says the rest."""
+    folder = run.save(tmp_path / "model")
+    rows = mail().query("user == 'c d'")[["text", "label"]]
+    rows.assign(text=rows.text + " é").to_csv(tmp_path / "a.csv", sep=";", index=False, encoding="cp1252")
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("too;many;cells\n")
+    for label, texts in rows.groupby("label").text:
+        (tmp_path / "box" / "p.1").mkdir(parents=True, exist_ok=True)
+        mails = "".join(f"From x Mon Jan  1 00:00:00 2024\nTo: me\n\n{text}\n\n" for text in texts)
+        (tmp_path / "box" / "p.1" / f"{label}.mbox").write_text(mails)
+
+    def add(*more: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main(["add-domain", str(folder), *more])
+        return int(end.value.code or 0)
+
+    assert add(str(tmp_path / "a.csv"), "data.encoding=cp1252", "--name", "z") == 0
+    assert capsys.readouterr().out == "z: a head of its own, from 40 labelled rows of 40.\n"
+    assert "a.csv, line 42 is left out: wrong column count: 3" in caplog.text
+    assert add(str(tmp_path / "box" / "{user}" / "{label}.mbox")) == 0
+    assert capsys.readouterr().out == "p.1: a head of its own, from 40 labelled rows of 40.\n"
+    for name in ("z", "p.1"):
+        assert list(nlptl.load(folder).predict(TEXTS, domain=name)["spam"]) == ["ham", "spam"]
+    (tmp_path / "a.docx").touch()
+    assert add(str(tmp_path / "a.docx"), "--name", "y") == 2 and "known endings: .csv, .eml" in capsys.readouterr().err
+
+
 def test_a_body_that_learns_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(nlptl.RecipeError, match=r"heads.spam.per.*tune.kind is lora"):
         recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"kind": "lora"})

@@ -11,6 +11,7 @@ from made_mail import mail
 
 import nlptl
 from nlptl import predict
+from nlptl.data._guess import source_of
 from nlptl.fitting.folder import file_name
 from nlptl.predict import predict_file
 from nlptl.saved import targets
@@ -23,7 +24,7 @@ WHOSE = ["dee", "ann", "cy", "bob.b@x.org", "ann", "dee"]
 
 def fitted(encoder: Path, folder: Path, **sections: Any) -> nlptl.Run:
     """Four people's mail; dee calls spam what the others call ham."""
-    rows = mail(people=PEOPLE)
+    rows = mail(24, PEOPLE)
     turned = rows.user == "dee"
     rows.loc[turned, "label"] = np.where(rows.label[turned] == "spam", "ham", "spam")
     rows.to_parquet(folder / "mail.parquet")
@@ -111,7 +112,7 @@ def test_models_with_bodies_of_their_own_are_kept_apart(
     sections = {
         "transfer": {"protocol": "leave_one_out", "target": ["ann", "cy", "dee"], "hold_out": 0.5},
         "tune": {"kind": "lora", "rank": 2},
-        "train": {"max_steps": 4, "batch_tokens": 256, "lr": 0.03},
+        "train": {"max_steps": 2, "batch_tokens": 256, "lr": 0.03},
     }
     run = fitted(tiny_encoder, tmp_path, **sections)
     monkeypatch.setattr(targets, "ENCODERS", 2)
@@ -195,13 +196,14 @@ def test_a_file_without_the_column_of_domains_is_refused(run: nlptl.Run, tmp_pat
 
 def test_parts_of_another_state_of_the_models_are_not_gone_on_with(run: nlptl.Run, tmp_path: Path) -> None:
     copy = run.save(tmp_path / "copy")
-    first = predict._open_parts(tmp_path / "out.csv", copy, write(tmp_path, list(WHOSE)), {})
+    source = source_of(write(tmp_path, list(WHOSE)), {})
+    first = predict._open_parts(tmp_path / "out.csv", copy, source)
     (first / "00000000.parquet").write_text("kept")
-    predict._open_parts(tmp_path / "out.csv", copy, tmp_path / "in.csv", {})
+    predict._open_parts(tmp_path / "out.csv", copy, source)
     assert (first / "00000000.parquet").is_file()
-    card = copy / "cy" / "heads.safetensors"
-    card.write_bytes(card.read_bytes() + b" ")
-    predict._open_parts(tmp_path / "out.csv", copy, tmp_path / "in.csv", {})
+    heads = copy / "cy" / "heads.safetensors"
+    heads.write_bytes(heads.read_bytes() + b" ")
+    predict._open_parts(tmp_path / "out.csv", copy, source)
     assert not (first / "00000000.parquet").is_file()
 
 

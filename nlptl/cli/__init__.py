@@ -31,6 +31,14 @@ Overrides = Annotated[
         metavar="[KEY=VALUE]...", help="Settings to change, such as train.lr=1e-4 transfer.target=[kitchen-l]."
     ),
 ]
+Reading = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="How the file is read, as in recipes: data.kind=mbox, data.delimiter=';'; by default by its ending.",
+    ),
+]
+FILES = "csv, tsv, jsonl, parquet, mbox or eml files: one, a folder, or mail/{user}/inbox.mbox; or maildirs."
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -139,8 +147,9 @@ def list_kinds(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder with one.")],
-    input: Annotated[Path, typer.Argument(help="A csv, jsonl or parquet file of texts.")],
+    input: Annotated[Path, typer.Argument(help=f"Texts in {FILES}")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the answers go: .parquet, .csv or .jsonl.")],
+    reading: Reading = None,
     text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
     text_pair: Annotated[str | None, typer.Option(help="Column of the second text.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of the domain.")] = None,
@@ -151,14 +160,18 @@ def predict(
     """Answer every row of a file, in order; rows that cannot be read get a reason instead."""
     from nlptl.predict import predict_file
 
-    predict_file(model, input, output, text=text, text_pair=text_pair, domain=domain, id=id, batch_tokens=batch_tokens)
+    predict_file(
+        model, input, output, text=text, text_pair=text_pair, domain=domain, id=id, batch_tokens=batch_tokens,
+        overrides=reading or (),
+    )  # fmt: skip
     echo(f"Answers: {output}")
 
 
 @app.command("add-domain")
 def add_domain(
     model: Annotated[Path, typer.Argument(help="A model folder with per-domain heads, or a run folder with one.")],
-    labels: Annotated[Path, typer.Argument(help="A csv, jsonl or parquet file of texts and labels.")],
+    labels: Annotated[Path, typer.Argument(help=f"Texts and labels in {FILES}")],
+    reading: Reading = None,
     name: Annotated[str | None, typer.Option(help="The domain of all rows.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of the domain, where there are several.")] = None,
@@ -169,7 +182,7 @@ def add_domain(
     from nlptl.cli.domains import add_domains
 
     for each, (rows, taught) in add_domains(
-        model, labels, name=name, text=text, domain=domain, replace=replace
+        model, labels, name=name, text=text, domain=domain, replace=replace, overrides=reading or ()
     ).items():
         echo(f"{each}: a head of its own, from {taught} labelled rows of {rows}.")
 
@@ -180,17 +193,20 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder that it goes to.")],
     to: Annotated[str, typer.Option(help="A kind of export: see 'nlptl list export'.")] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="Quantise matrix products to eight bits (onnx).")] = False,
-    texts: Annotated[Path | None, typer.Option(help="A csv, jsonl or parquet file to compare answers on.")] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Texts to compare answers on, in a file that predict reads.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Its column of the text; by default as in training.")] = None,
     debug: Debug = False,
 ) -> None:
     """Write a model in another shape, and say on given texts whether it answers alike."""
+    from nlptl.data._guess import source_of
     from nlptl.predict.rows import texts_of
     from nlptl.saved import load
 
     source = load(model)
     column = text or source.columns.get("text") or "text"
-    given = None if texts is None else texts_of(texts, column)
+    given = None if texts is None else texts_of(source_of(texts, {"text": column}, like=source.columns))
     source.export(output, to=to, int8=int8, texts=given)
     echo(f"Exported: {output}")
     if given is not None:

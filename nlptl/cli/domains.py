@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from nlptl.contracts import Quarantine, Source
+from nlptl.contracts import Quarantine
+from nlptl.data._guess import source_of
 from nlptl.data._read import read
 from nlptl.errors import DataError
-from nlptl.registry import find
 from nlptl.saved import load
 from nlptl.saved.domains import fit_domains
 from nlptl.saved.parts import model_folder
@@ -26,15 +26,17 @@ def add_domains(
     text: str | None = None,
     domain: str | None = None,
     replace: bool = False,
+    overrides: Sequence[str] = (),
 ) -> dict[str, tuple[int, int]]:
     """Give the domains in table ``labels`` heads of their own in the model in ``path``, whose heads are written anew.
 
     Args:
-        labels: a .csv, .jsonl or .parquet file with a column of texts and one of labels for each task that has
+        labels: what a recipe's ``data`` reads, with a column of texts and one of labels for each task that has
             per-domain heads; rows without a label teach nothing.
         name: of the one domain that all rows belong to; else ``domain`` names the column of the domains.
         text, domain: columns; by default those of the model's training data.
         replace: fit domains anew that have a head already.
+        overrides: how ``labels`` are read, such as ``data.delimiter=;``.
 
     Returns:
         By domain: how many rows it has, and how many of them have a label that teaches.
@@ -49,11 +51,12 @@ def add_domains(
         task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels})
         for task in model.domain_heads
     }
-    source = _source(labels, {
+    columns = {
         "text": text or model.columns.get("text") or "text",
         "text_pair": model.columns.get("text_pair"),
         "domain": None if name is not None else domain or model.columns.get("domain"),
-    })  # fmt: skip
+    }
+    source = source_of(labels, columns, overrides, like=model.columns)
     if name is None and source.domain is None:
         raise DataError(
             "whose rows are these? Name the domain with --name, or the column of the domains with --domain."
@@ -69,13 +72,3 @@ def add_domains(
     model.save_heads(folder)
     taught = Counter(name for row, name in enumerate(names) if any(rows[task][row] is not None for task in heads))
     return {each: (count, taught[each]) for each, count in Counter(names).items()}
-
-
-def _source(path: Path, columns: dict[str, Any]) -> Source:
-    """The table at ``path`` as a source of data."""
-    kind = path.suffix.removeprefix(".")
-    if kind not in ("csv", "jsonl", "parquet"):
-        raise DataError(f"{path} is none of .csv, .jsonl, .parquet; convert it, or give it the right ending.")
-    source = find("data", kind).model_validate({"path": str(path), **columns})
-    assert isinstance(source, Source)
-    return source

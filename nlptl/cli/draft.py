@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from nlptl import __version__
 from nlptl.cli.columns import LONG_WORDS, Columns, counts, guess, share_long
 from nlptl.contracts import Quarantine, Source
+from nlptl.data._guess import START, delimiter_of, find_files, kind_of
 from nlptl.errors import DataError
 from nlptl.recipe.rules_labels import RESERVED
 from nlptl.recipe.yaml import inline
-from nlptl.registry import find, kinds
+from nlptl.registry import find
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +23,6 @@ CAUGHT = ("spam", "phishing", "toxic", "hate", "fraud", "positive", "pos", "1", 
 """Labels that, of two, are the one to be caught, likeliest first."""
 MOST_LABELS = 30
 """More labels than this are not written out."""
-DELIMITERS = ",;\t|"
 SHOWN = 8
 
 
@@ -64,7 +62,7 @@ def _source(data: Path) -> dict[str, Any]:
     """The settings that say how ``data`` is read, judged by names and, for CSV, the first lines."""
     if not data.exists():
         raise DataError(f"there is no {str(data)!r}; the folder is {Path.cwd()}.")
-    kind = _kind(data)
+    kind = kind_of(data)
     settings: dict[str, Any] = {"kind": kind, "path": str(data)}
     if kind == "csv":
         file = data if data.is_file() else next(find_files(data, (".csv", ".tsv")))
@@ -72,34 +70,10 @@ def _source(data: Path) -> dict[str, Any]:
     return settings
 
 
-def _kind(data: Path) -> str:
-    """The kind of data that reads ``data``."""
-    suffixes = {kind: getattr(find("data", kind), "suffixes", ()) for kind in kinds("data")}
-    known = {suffix: kind for kind, endings in suffixes.items() for suffix in endings}
-    if data.is_file():
-        seen = [data.suffix.lower()]
-    else:
-        if "maildir" in suffixes and any(path.is_dir() for path in (data / "cur", *data.glob("*/cur"))):
-            return "maildir"
-        seen = [suffix for suffix, _ in Counter(file.suffix.lower() for file in find_files(data)).most_common()]
-    for suffix in seen:
-        if suffix in known:
-            return known[suffix]
-    what = f"ends in {data.suffix!r}" if data.is_file() else "has no file of a known format"
-    raise DataError(f"{str(data)!r} {what}; known endings: {', '.join(sorted(known))}.")
-
-
-def find_files(folder: Path, suffixes: tuple[str, ...] = ()) -> Iterator[Path]:
-    """The files in ``folder`` at any depth, those with one of ``suffixes`` where some are given."""
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and (not suffixes or file.suffix.lower() in suffixes):
-            yield file
-
-
 def _dialect(file: Path) -> dict[str, Any]:
     """Delimiter and encoding of a CSV file, where they differ from the defaults."""
     with file.open("rb") as stream:
-        start = stream.read(1 << 16)
+        start = stream.read(START)
     settings: dict[str, Any] = {}
     try:
         text = start.decode("utf-8-sig", errors="strict")
@@ -108,12 +82,8 @@ def _dialect(file: Path) -> dict[str, Any]:
         cut = error.start > len(start) - 4
         settings = {} if cut else {"encoding": "cp1252"}
         text = start.decode("utf-8" if cut else "cp1252", errors="replace")
-    header = next(csv.reader(text.splitlines()[:1]), [])
-    if len(header) < 2:
-        found = Counter(character for character in text.partition("\n")[0] if character in DELIMITERS)
-        delimiter = found.most_common(1)[0][0] if found else ","
-        settings |= {"delimiter": delimiter} if delimiter != "," else {}
-    return settings
+    delimiter = delimiter_of(text)
+    return settings | ({"delimiter": delimiter} if delimiter != "," else {})
 
 
 def _data(settings: dict[str, Any], columns: Columns, table: pd.DataFrame) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -77,9 +78,34 @@ class FileSource(Source):
             if file.suffix.lower() in self.suffixes and not hidden and file.is_file():
                 yield file
 
+    def stream(
+        self, file: Path, quarantine: Quarantine, wanted: frozenset[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows of one file one after another, in flat memory: (line, cells by column). What cannot be read goes to
+        ``quarantine`` before the row behind it is given; columns that are not ``wanted`` may be left out."""
+        raise NotImplementedError
+
     def rows(self, file: Path, quarantine: Quarantine) -> pd.DataFrame:
         """The rows of one file: its columns and ``__line__``."""
-        raise NotImplementedError
+        import pandas as pd
+
+        numbers, kept = [], []
+        for line, cells in self.stream(file, quarantine):
+            numbers.append(line)
+            kept.append(cells)
+        # object: whole numbers beside a null would become floats, and long ids lose digits
+        return pd.DataFrame(kept, dtype=object).assign(**{LINE: numbers})
+
+    def each(self, quarantine: Quarantine, wanted: frozenset[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of all files as ``stream`` gives them, with the template's fields among the cells."""
+        for found in self.files():
+            clash = bool(found.fields)
+            with readable(found.path):
+                for _, cells in self.stream(found.path, quarantine, wanted):
+                    if clash:
+                        self.refuse_clash(found, cells)
+                        clash = False  # the rows of a file have the same columns
+                    yield {**cells, **found.fields}
 
     def refuse_clash(self, found: Found, columns: Iterable[str]) -> None:
         """No column may come both from the path and from the file.
@@ -97,14 +123,21 @@ class FileSource(Source):
 
         tables = []
         for found in self.files():
-            try:
+            with readable(found.path):
                 table = self.rows(found.path, quarantine)
-            except OSError as error:
-                raise DataError(f"cannot read {found.path.absolute()}: {error.strerror or error}.") from error
             self.refuse_clash(found, table.columns)
             tables.append(table.assign(**found.fields, **{FILE: str(found.path)}))
         filled = [table for table in tables if len(table)]
         return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """What the file system says against ``file`` becomes a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot read {file.absolute()}: {error.strerror or error}.") from error
 
 
 def expand(path: str) -> list[Found]:

@@ -20,9 +20,8 @@ from pydantic import Field
 
 from nlptl.contracts import Quarantine
 from nlptl.data._dates import seconds
-from nlptl.data._files import FILE, LINE, FileSource
+from nlptl.data._files import FILE, LINE, FileSource, readable
 from nlptl.data._mail_text import decoded, html_to_text
-from nlptl.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +45,19 @@ class MailSource(FileSource):
         with file.open("rb") as stream:
             yield 1, stream.read(self.max_bytes)
 
+    def stream(
+        self, file: Path, quarantine: Quarantine, wanted: frozenset[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The mails of one file one after another. Those that cannot be parsed go to ``quarantine``."""
+        for line, raw in self.mails(file):
+            try:
+                cells = parse(raw, self.headers)
+            except Exception as error:  # the parser raises many kinds, and no mail may end a run
+                reason = f"unreadable mail: {type(error).__name__}: {error}"
+                quarantine.reject(str(file), line, reason, raw[:80].decode(errors="replace"))
+                continue
+            yield line, cells
+
     def frame(self, quarantine: Quarantine) -> pd.DataFrame:
         """All mails, with the path's named fields as columns. Mails that cannot be parsed go to ``quarantine``."""
         import pandas as pd
@@ -55,16 +67,9 @@ class MailSource(FileSource):
         found = self.files()
         self.refuse_clash(found[0], names)
         for one in found:
-            place = str(one.path)
-            try:
-                for line, raw in self.mails(one.path):
-                    try:
-                        rows.append({**parse(raw, self.headers), **one.fields, FILE: place, LINE: line})
-                    except Exception as error:  # the parser raises many kinds, and no mail may end a run
-                        reason = f"unreadable mail: {type(error).__name__}: {error}"
-                        quarantine.reject(place, line, reason, raw[:80].decode(errors="replace"))
-            except OSError as error:
-                raise DataError(f"cannot read {one.path.absolute()}: {error.strerror or error}.") from error
+            with readable(one.path):
+                for line, cells in self.stream(one.path, quarantine):
+                    rows.append({**cells, **one.fields, FILE: str(one.path), LINE: line})
         return pd.DataFrame(rows, columns=[*names, *found[0].fields, FILE, LINE])
 
 

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,25 +40,40 @@ class Csv(FileSource):
         """
         import pandas as pd
 
-        header, numbers, kept = self.columns, [], []
-        for line, record in self._records(file, quarantine):
-            if header is None:
-                header = tuple(name.strip() for name in record)
-                continue
-            problem = _problem(record, len(header))
-            if problem:
-                quarantine.reject(str(file), line, problem, self.delimiter.join(record))
-            else:
-                numbers.append(line)
-                kept.append(record)
+        records = self._usable(file, quarantine)
+        _, header = next(records, (0, None))
         if header is None:
             return pd.DataFrame({LINE: []})
-        twice = [name for name in header if header.count(name) > 1]
-        if twice:
-            raise DataError(f"{file} has two columns {twice[0]!r}; rename one, or name all in data.columns.")
+        numbers, kept = [], []
+        for line, record in records:
+            numbers.append(line)
+            kept.append(record)
         columns = zip(*kept, strict=True) if kept else ([] for _ in header)
         table = dict(zip(header, map(list, columns), strict=True))
         return pd.DataFrame({**table, LINE: numbers}, dtype=object)
+
+    def stream(
+        self, file: Path, quarantine: Quarantine, wanted: frozenset[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The records of one file one after another; otherwise as ``rows``."""
+        records = self._usable(file, quarantine)
+        _, header = next(records, (0, []))
+        for line, record in records:
+            yield line, dict(zip(header, record, strict=True))
+
+    def _usable(self, file: Path, quarantine: Quarantine) -> Iterator[tuple[int, list[str]]]:
+        """The names of the columns, then each record that can be used with its line; the others are refused."""
+        header = None if self.columns is None else list(self.columns)
+        if header is not None:
+            yield 0, _distinct(header, file)
+        for line, record in self._records(file, quarantine):
+            if header is None:
+                header = _distinct([name.strip() for name in record], file)
+                yield line, header
+            elif problem := _problem(record, len(header)):
+                quarantine.reject(str(file), line, problem, self.delimiter.join(record))
+            else:
+                yield line, record
 
     def _records(self, file: Path, quarantine: Quarantine) -> Iterator[tuple[int, list[str]]]:
         """Each record with the line it starts at. A record whose quotes do not close is refused up to the end of its
@@ -92,6 +107,13 @@ class Csv(FileSource):
             raise DataError(f"data.encoding {self.encoding!r} is not an encoding; utf-8 and cp1252 are.") from None
         except UnicodeError as error:
             raise DataError(f"{file} is not {self.encoding}: {error}. Set data.encoding.") from error
+
+
+def _distinct(header: list[str], file: Path) -> list[str]:
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise DataError(f"{file} has two columns {twice[0]!r}; rename one, or name all in data.columns.")
+    return header
 
 
 def _taking(again: list[str], lines: Iterator[str], taken: list[str]) -> Iterator[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from nlptl.contracts import Quarantine
-from nlptl.data._files import LINE, FileSource
-
-if TYPE_CHECKING:
-    import pandas as pd
+from nlptl.data._files import FileSource
 
 
 class Jsonl(FileSource):
@@ -20,11 +18,10 @@ class Jsonl(FileSource):
 
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
-    def rows(self, file: Path, quarantine: Quarantine) -> pd.DataFrame:
-        """All objects. Lines that are not UTF-8, not JSON or not an object go to ``quarantine``."""
-        import pandas as pd
-
-        numbers, kept = [], []
+    def stream(
+        self, file: Path, quarantine: Quarantine, wanted: frozenset[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The objects one after another. Lines that are not UTF-8, not JSON or not an object go to ``quarantine``."""
         with file.open("rb") as lines:
             for number, raw in enumerate(lines, start=1):
                 if number == 1:
@@ -35,10 +32,7 @@ class Jsonl(FileSource):
                 if isinstance(row, str):
                     quarantine.reject(str(file), number, row, raw.decode(errors="replace").strip())
                 else:
-                    numbers.append(number)
-                    kept.append(row)
-        # object: whole numbers beside a null would become floats, and long ids lose digits
-        return pd.DataFrame(kept, dtype=object).assign(**{LINE: numbers})
+                    yield number, row
 
 
 def _parse(raw: bytes) -> dict[str, Any] | str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nlptl.contracts import Floats, Ints
+from nlptl.data._guess import DIALECT
 from nlptl.encoder.lexical import Lexical
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.evaluate.predictions import Scored
@@ -217,9 +218,10 @@ def _how_weighed(solved: SolvedTurn, task: str) -> dict[str, Any]:
 
 
 def _columns(recipe: Recipe) -> dict[str, str | None]:
-    """The columns of the first source, by which files are read that the model is to answer."""
+    """The columns of the first source, its kind and dialect, by which files are read that the model is to answer."""
     source = recipe.first_source
-    return {"text": source.text, "text_pair": source.text_pair, "domain": source.domain}
+    told = {name: getattr(source, name) for name in ("kind", *DIALECT) if hasattr(source, name)}
+    return {"text": source.text, "text_pair": source.text_pair, "domain": source.domain, **told}
 
 
 def _folds(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int) -> Folds:

@@ -1,6 +1,7 @@
 """A recipe file and what is laid over it: ``extends`` below, dotted overrides above."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,25 @@ def read(path: Path, overrides: tuple[str, ...]) -> Document:
         RecipeError: a file is absent, is not YAML, is no mapping, or extends itself.
     """
     problems: list[str] = []
-    root = _read_with_bases(path, problems, (), None)
+    return _overridden(Document(path, _read_with_bases(path, problems, (), None), problems), overrides)
+
+
+def laid_over(values: Mapping[str, Any], overrides: Sequence[str], path: Path) -> Document:
+    """``overrides`` upon plain ``values``, as a document about ``path``."""
+    return _overridden(Document(path, _located(values, str(path))), overrides)
+
+
+def _located(value: Any, place: str) -> Located:
+    if isinstance(value, Mapping):
+        return Located({key: _located(inside, place) for key, inside in value.items()}, place)
+    return Located(value, place)
+
+
+def _overridden(document: Document, overrides: Sequence[str]) -> Document:
     # A kind is chosen before the settings of that kind are, in whatever order the command names them.
     for override in sorted(overrides, key=lambda text: not text.partition("=")[0].endswith("kind")):
-        root = _override(root, override, problems)
-    return Document(path, root, problems)
+        document.root = _override(document.root, override, document.problems)
+    return document
 
 
 def _read_with_bases(path: Path, problems: list[str], above: tuple[Path, ...], named_at: str | None) -> Located:

@@ -1,0 +1,56 @@
+"""What a prediction says when it is done: which rows have no answer, and who was served by what all others share."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlptl.saved import Model
+from nlptl.saved.targets import TargetModels
+
+PROBLEM = "problem"
+"""The column that says why a row has no answer, as ``what: detail``."""
+SHOWN = 5
+
+log = logging.getLogger("nlptl")
+
+
+def tell(model: Model, parts: Sequence[Path]) -> None:
+    """Warn of rows that have no answer, by reason, and of those answered by the model that all other domains share."""
+    import pandas as pd
+
+    several = isinstance(model, TargetModels)
+    answered, refused, domains = 0, Counter[str](), Counter[str]()
+    for part in parts:
+        table = pd.read_parquet(part, columns=[PROBLEM, "domain"] if several else [PROBLEM])
+        left_out = table[PROBLEM].notna()
+        answered += int((~left_out).sum())
+        refused.update(table.loc[left_out, PROBLEM])
+        if several:
+            domains.update(table.loc[~left_out, "domain"].fillna("(none)"))
+    if refused:
+        kinds = Counter[str]()
+        for reason, count in refused.items():
+            kinds[reason.partition(":")[0]] += count
+        log.warning(
+            "%d of %d rows have no answer, and column %r says why: %s", refused.total(), answered + refused.total(),
+            PROBLEM, ", ".join(f"{count} × {kind}{_details(refused, kind)}" for kind, count in kinds.most_common()),
+        )  # fmt: skip
+    others = Counter({name: count for name, count in domains.items() if name not in model.domains})
+    if others:
+        log.warning(
+            "%d rows of domains without a model of their own were answered by the one that they share: %s",
+            others.total(), _listed([f"{name} ({count})" for name, count in others.most_common()]),
+        )  # fmt: skip
+
+
+def _details(refused: Counter[str], kind: str) -> str:
+    """What follows the kind of reason, of the most frequent ones."""
+    details = [reason.partition(": ")[2] for reason, _ in refused.most_common() if reason.partition(":")[0] == kind]
+    return f" ({_listed(details)})" if any(details) else ""
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + ", …" * (len(names) > SHOWN)
