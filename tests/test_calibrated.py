@@ -10,6 +10,8 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl.evaluate._reliability import ece
+from nlptl.evaluate.calibrate import calibrate
 
 
 def recipe(model: Path, path: Path, calibrate: dict[str, Any], **head: Any) -> nlptl.Recipe:
@@ -95,10 +97,93 @@ def test_boasts_are_taken_back(tiny_encoder: Path, table: Path, tmp_path: Path) 
     assert described["calibrations"]["spam"]["temperature"] == run.results["chosen"][0]["temperature"]
 
 
+@pytest.fixture(scope="module")
+def split_table(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same mail with official splits."""
+    path = tmp_path_factory.mktemp("data") / "split.parquet"
+    rows = pd.read_parquet(table)
+    rows["split"] = np.resize(["train", "train", "validation", "test"], len(rows))
+    rows.to_parquet(path)
+    return path
+
+
+TRAINED: dict[str, dict[str, Any]] = {
+    "lora": {"tune": {"kind": "lora", "rank": 2}},
+    "mlp": {"heads": {"spam": {"kind": "mlp", "hidden": [8]}}},
+    "top layers": {"tune": {"kind": "top_layers", "layers": 1}},
+    "a lora each": {"tune": {"kind": "lora", "rank": 2, "per": "domain"}},
+}
+
+
+def trained(model: Path, path: Path, sections: dict[str, Any]) -> nlptl.Recipe:
+    made = recipe(model, path, {"max_loss": 0.1}).model_dump()
+    made["data"]["split"], made["transfer"]["hold_out"] = "split", None
+    spam = {name: made["heads"]["spam"][name] for name in ("column", "labels", "positive", "calibrate")}
+    heads = {"spam": spam | {"kind": "linear"} | sections.get("heads", {}).get("spam", {})}
+    return nlptl.Recipe(**(made | {"train": {"epochs": 2, "lr": 0.02, "batch_rows": 32}} | sections | {"heads": heads}))
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_what_is_trained_is_calibrated_on_the_rows_held_back(
+    tiny_encoder: Path, split_table: Path, tmp_path: Path, kind: str
+) -> None:
+    run = nlptl.fit(trained(tiny_encoder, split_table, TRAINED[kind]), out=tmp_path / "run")
+    model = nlptl.load(tmp_path / "run")
+    kept, rows = model.calibrations["spam"], pd.read_parquet(split_table)
+    task = model.tasks["spam"]
+    held = rows[rows.split == "validation"]
+    logits = model.logits(list(held.text), domains=list(held.user))["spam"]
+    labels = task.encode(list(held.label))
+    found = calibrate(task.head.calibrate, task, logits, labels, list(held.user), apart=False)
+    assert kept.temperature == pytest.approx(found.temperature, rel=1e-3) != 1
+    assert kept.temperatures == {}
+    assert kept.threshold == pytest.approx(found.threshold, rel=1e-3)
+    chose = "" if kind == "a lora each" else ", which chose the epoch too"
+    assert run.results["chosen"][0]["calibrated on"] == f"{len(held)} rows held back{chose}" == kept.fitted_on
+
+    scored = rows[(rows.split == "test") & (rows.user == "ann")]
+    [told] = [row for row in run.results["decisions"] if row["domain"] == "ann"]
+    after = model.predict(list(scored.text), domain="ann")["spam.spam"].to_numpy()
+    model.calibrations = {}
+    before = model.predict(list(scored.text), domain="ann")["spam.spam"].to_numpy()
+    spam = (scored.label == "spam").to_numpy()
+    for shares, suffix in ((after, ""), (before, "_before")):
+        assert told["log_loss" + suffix] == pytest.approx(-np.log(np.where(spam, shares, 1 - shares)).mean(), rel=1e-3)
+        both = np.stack([1 - shares, shares], axis=1)
+        assert told["ece" + suffix] == pytest.approx(ece(both, spam.astype(int), np.ones((1, len(spam))))[0], rel=0.05)
+    assert told["log_loss"] != told["log_loss_before"]
+
+
+def test_scored_labels_calibrate_nothing(tiny_encoder: Path, split_table: Path, tmp_path: Path) -> None:
+    turned = pd.read_parquet(split_table)
+    scored = turned.split == "test"
+    turned.loc[scored, "label"] = np.where(turned.label[scored] == "spam", "ham", "spam")
+    turned.to_parquet(tmp_path / "turned.parquet")
+    found = [
+        nlptl.fit(trained(tiny_encoder, path, TRAINED["lora"]), out=tmp_path / path.stem).model().calibrations
+        for path in (split_table, tmp_path / "turned.parquet")
+    ]
+    assert found[0] == found[1]
+
+
+def test_an_overconfident_adapter_is_made_honest(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    """Thirty epochs learn wrong labels by heart; a share of the teaching rows tells how far to believe the rest."""
+    made = recipe(tiny_encoder, table, {}).model_dump()
+    made["train"] = {"epochs": 30, "lr": 0.02, "validation": 0.3, "select": "source"}
+    run = nlptl.fit(nlptl.Recipe(**(made | {"tune": {"kind": "full", "lr": 3e-3}})), out=tmp_path / "run")
+    assert run.model().calibrations["spam"].fitted_on == "66 rows held back, which chose the epoch too"
+    after, before = (np.mean([row[key] for row in run.results["decisions"]]) for key in ("log_loss", "log_loss_before"))
+    assert after < before
+
+
 @pytest.mark.parametrize(
     ("sections", "head", "message"),
     [
-        ({"tune": {"kind": "lora"}}, {}, r"heads.spam.calibrate: is fitted on logits of solved heads"),
+        ({"tune": {"kind": "lora"}}, {}, r"heads.spam.calibrate: of what is trained .* set train.validation"),
+        ({"tune": {"kind": "contrastive"}}, {}, r"held back from it; name data.split with validation rows"),
+        ({"encoder": {"pool": "mix"}}, {}, r"heads.spam.calibrate: of what is trained"),
+        ({"transfer": {"choose": "auto"}}, {}, r"heads.spam.calibrate: is fitted for one model, and transfer.choose"),
+        ({"adapt": [{"kind": "label_shift"}]}, {}, r"heads.spam.calibrate: .* adapt: label_shift moves answers"),
         ({}, {"positive": None}, r"calibrate.max_loss: needs one label to be caught"),
         ({}, {"positive": None, "multilabel": True}, r"calibrate.abstain: is for labels that exclude"),
     ],

@@ -81,6 +81,8 @@ def test_each_text_is_answered_by_the_model_of_its_domain_in_order(run: nlptl.Ru
     assert abs(same[0] - same[1]) > 0.01  # dee's model was not taught by dee
     shares = model.probabilities(TEXTS, domains=WHOSE)["spam"]
     np.testing.assert_allclose(shares[:, 1], answers["spam.spam"])
+    logits = model.logits(TEXTS, domains=WHOSE)["spam"]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 0])), shares[:, 1])
     assert "4 in" in repr(model) and model.predict([], domain=[]).shape == (0, 3)
 
 

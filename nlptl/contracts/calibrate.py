@@ -8,7 +8,12 @@ from nlptl.registry import Settings
 
 
 class Calibrate(Settings):
-    """Temperature, decision threshold and abstention of each domain, fitted on logits out of fold."""
+    """Temperature, decision threshold and abstention of each domain.
+
+    Of a solved head they are fitted on logits out of fold; of what is trained on the rows that are held back from it
+    (``train.validation``, or the official validation rows), with one temperature for all domains. Where those chose the
+    epoch too, the results say so.
+    """
 
     temperature: bool = Field(True, description="Divide logits by the number that makes them honest.")
     max_loss: float | None = Field(

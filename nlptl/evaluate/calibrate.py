@@ -1,7 +1,7 @@
 """Honest probabilities and decisions for each domain, from logits that were made without the rows' labels.
 
 **Temperature.** Logits are divided by T (Guo et al. 2017, arXiv 1706.04599). With s = log T, domains' temperatures are
-drawn towards the one s₀ that suits all rows together, s_d ~ N(s₀, ν²); a domain’s is the posterior mean under
+drawn towards the one s₀ ~ N(0, 1) that suits all rows together, s_d ~ N(s₀, ν²); a domain’s is the posterior mean under
 that prior, integrated numerically, and ν is the one with the highest evidence (empirical Bayes), 0 among them. A domain
 with few rows, or domains that agree, have the pooled one.
 
@@ -42,6 +42,7 @@ class Calibration:
     Attributes:
         abstain: the least probability of an answer that is given.
         reason: why there is no threshold although one was asked for.
+        fitted_on: how many rows it was fitted on, and what they were.
     """
 
     temperature: float = 1.0
@@ -50,10 +51,17 @@ class Calibration:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     abstain: float | None = None
     reason: str | None = None
+    fitted_on: str = ""
 
     def scaled(self, logits: Floats, domains: Sequence[str | None]) -> Floats:
         """(rows, outputs) logits, divided by the temperature of each row's domain."""
         return logits / _of(self.temperatures, self.temperature, domains)[:, None]
+
+    def undone(self, task: Task, probabilities: Floats, domains: Sequence[str | None]) -> Floats:
+        """(rows, labels) probabilities as they were before ``scaled``: p ∝ exp(z / T), so that p^T ∝ exp(z)."""
+        powers = _of(self.temperatures, self.temperature, domains)[:, None]
+        raw = probabilities**powers
+        return raw / (raw + (1 - probabilities) ** powers if task.head.multilabel else raw.sum(axis=1, keepdims=True))
 
     def decide(self, task: Task, probabilities: Floats, domains: Sequence[str | None]) -> list[int | None]:
         """The answer to each row as a label's index, None where the model abstains, from calibrated probabilities of
@@ -72,16 +80,22 @@ def _of(own: Mapping[str, float], otherwise: float, domains: Sequence[str | None
 
 
 def calibrate(
-    settings: Calibrate, task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str]
-) -> Calibration:
+    settings: Calibrate, task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str],
+    *, apart: bool = True,
+) -> Calibration:  # fmt: skip
     """The calibration of ``task`` that ``settings`` ask for.
 
     Args:
+        apart: whether domains have temperatures of their own, which takes many rows; else all have the pooled one.
         logits: (rows, outputs), each row's by a head that had not seen its label.
         encoded: labels as ``Task.encode`` gives them; every row is labelled.
         domains: of each row.
     """
-    pooled, own = (1.0, {}) if not settings.temperature else fit_temperatures(task, logits, encoded, domains)
+    pooled, own = 1.0, dict[str, float]()
+    if settings.temperature and apart:
+        pooled, own = fit_temperatures(task, logits, encoded, domains)
+    elif settings.temperature:
+        pooled = pooled_temperature(task, logits, encoded)
     fitted = Calibration(pooled, own, abstain=settings.abstain)
     if settings.max_loss is None or task.positive is None:
         return fitted
@@ -97,12 +111,17 @@ def calibrate(
     return Calibration(pooled, own, together, kept, settings.abstain, reason)
 
 
+def pooled_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any]) -> float:
+    """The temperature that suits all rows together."""
+    return fit_temperature(task, logits, encoded, prior=1.0)
+
+
 def fit_temperatures(
     task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str]
 ) -> tuple[float, dict[str, float]]:
     """The pooled temperature and each domain's, shrunk towards it."""
     names, of_row = np.unique(np.asarray(domains, dtype=str), return_inverse=True)
-    pooled = fit_temperature(task, logits, encoded)
+    pooled = pooled_temperature(task, logits, encoded)
     raw = torch.from_numpy(np.asarray(logits, dtype=np.float64))
     targets = torch.from_numpy(task.targets(encoded))
     losses = np.stack([

@@ -24,7 +24,7 @@ from nlptl.export._graph import INPUTS, VECTORS
 from nlptl.recipe import Encoder
 from nlptl.saved import Model, Progress
 from nlptl.saved.domains import DomainHeads, pack, unpack
-from nlptl.saved.parts import head_settings
+from nlptl.saved.parts import saved_tasks
 from nlptl.saved.words import Words
 
 BATCH_TOKENS = 512
@@ -130,7 +130,7 @@ def load_onnx(folder: Path) -> OnnxModel:
     try:
         described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         settings = Encoder.model_validate(described["encoder"])
-        tasks = {name: _task(name, task) for name, task in described["tasks"].items()}
+        tasks = saved_tasks(described["tasks"])
         words = None
         if (folder / "lexical.json").is_file():
             weights = {name: tensor.numpy() for name, tensor in load_file(folder / "words.safetensors").items()}
@@ -155,7 +155,3 @@ def load_onnx(folder: Path) -> OnnxModel:
     return OnnxModel(
         folder, session, reader, tasks, words, described["columns"], heads, calibrations, described["domains_read"]
     )
-
-
-def _task(name: str, described: dict[str, Any]) -> Task:
-    return Task(name, head_settings(described["head"]), tuple(described["labels"]))

@@ -15,6 +15,7 @@ from nlptl.adapt.tapt import Tapt
 from nlptl.contracts import UNLABELLED, Floats, Ints
 from nlptl.contracts.adapt import Answers, Term
 from nlptl.encoder.masked_head import masked_head
+from nlptl.fitting.answers import logits_of
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.heads._temperature import fit_temperature
@@ -121,7 +122,7 @@ def corrected(
     if not ways:
         return model, notes
     one_target(turn)
-    target = _logits(setting, solved.model, target_texts(turn, corpus.domains, kind=f"adapt: {ways[0].kind}"))
+    target = logits_of(setting, solved.model, target_texts(turn, corpus.domains, kind=f"adapt: {ways[0].kind}"))
     heads = {}
     for name, head in model.network.task_heads.items():
         answers = _answers(corpus, solved, name, teaching(corpus, turn)[name], target)
@@ -129,7 +130,7 @@ def corrected(
         rows = corpus.labelled(name, held_back)
         if model is not solved.model and len(rows):
             temperature = fit_temperature(
-                corpus.tasks[name], _logits(setting, model, rows)[name], corpus.encoded[name][rows]
+                corpus.tasks[name], logits_of(setting, model, rows)[name], corpus.encoded[name][rows]
             )
         offsets, found = ways[0].offsets(answers, temperature)
         notes[name] = "; ".join(filter(None, [notes[name], found]))
@@ -149,18 +150,6 @@ def _answers(corpus: Corpus, solved: SolvedTurn, name: str, rows: Ints, target: 
     apart = len(set(domains[held])) > 1 and not any(np.isin(domains[h], domains[taught]).any() for taught, h in folds)
     out_of_fold, labels = solved.heads[name].out_of_fold[held], corpus.encoded[name][rows][held]
     return Answers(corpus.tasks[name], out_of_fold, labels, target[name], domains[held] if apart else None)
-
-
-def _logits(setting: Setting, model: Model, rows: Ints) -> dict[str, Floats]:
-    """By task: (rows, outputs) logits, up to a constant where labels exclude one another."""
-    corpus, network = setting.corpus, model.network
-    shares = model.probabilities(
-        list(corpus.texts[rows]),
-        None if corpus.pairs is None else list(corpus.pairs[rows]),
-        readings=setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
-    )
-    logs = {name: np.log(np.clip(found, 1e-300, None)) for name, found in shares.items()}
-    return {name: z[:, 1:] - z[:, :1] if corpus.tasks[name].outputs == 1 else z for name, z in logs.items()}
 
 
 def _moved(head: TaskHead, offsets: Floats) -> TaskHead:

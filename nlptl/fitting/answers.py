@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlptl.contracts import Floats
+from nlptl.contracts import Floats, Ints
 from nlptl.evaluate.predictions import Scored
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.domains import PER_DOMAIN
@@ -32,6 +32,17 @@ def answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
             readings=readings,
             progress=progress,
         )
+
+
+def logits_of(setting: Setting, model: Model, rows: Ints) -> dict[str, Floats]:
+    """By task: (rows, outputs) logits of any rows of the corpus, before calibration."""
+    corpus, network = setting.corpus, model.network
+    return model.logits(
+        list(corpus.texts[rows]),
+        None if corpus.pairs is None else list(corpus.pairs[rows]),
+        domains=[str(domain) for domain in corpus.domains[rows]],
+        readings=setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
+    )
 
 
 def scored_rows(

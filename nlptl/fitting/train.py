@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlptl.contracts import Ints
+from nlptl.contracts import Head, Ints
 from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.adapt import adaptation, spread, terms_of
 from nlptl.fitting.bank import apart, trained_apart
@@ -30,10 +30,15 @@ from nlptl.tune._mixout import mixing_out
 from nlptl.tune.lora import Lora
 
 
+def learns(recipe: Recipe, head: Head) -> bool:
+    """Whether what ``head`` answers is still to learn once the linear heads are solved."""
+    moves = recipe.tune.learns or recipe.encoder.pool == "mix" or bool(terms_of(recipe))
+    return moves or not head.closed_form
+
+
 def trains(recipe: Recipe) -> bool:
-    """Whether anything is left to learn once the linear heads are solved."""
-    other = recipe.encoder.pool == "mix" or any(not head.closed_form for head in recipe.heads.values())
-    return recipe.tune.learns or bool(terms_of(recipe)) or other
+    """Whether anything is."""
+    return any(learns(recipe, head) for head in recipe.heads.values())
 
 
 def train_model(
@@ -95,8 +100,7 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
             continue
         s = solved.heads[name]
         if task.head.kind == "linear":
-            learns = tune.learns or mixes or bool(terms_of(setting.recipe))
-            head = TaskHead.solved(task, s).requires_grad_(learns)
+            head = TaskHead.solved(task, s).requires_grad_(learns(setting.recipe, task.head))
         else:
             head = TaskHead.fresh(task, s.reading, backbone.width)
         heads[name] = head.mixing(backbone.depth) if mixes else head

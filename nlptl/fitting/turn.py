@@ -86,10 +86,10 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         model, notes = corrected(setting, own, held_back, solved, model)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
-        fitted = calibrations(setting, own, solved, out_of_fold)
+        fitted = calibrations(setting, own, held_back, solved, model, out_of_fold)
         spreads = with_calibrations(spreads, fitted)
         if domain_heads or fitted:
-            model = Model(model.network, model.words, model.columns, domain_heads=domain_heads, calibrations=fitted)
+            model = Model(model.network, model.words, model.columns, model.shelf, domain_heads, fitted)
     alone: dict[str, Model] = {}
     if setting.recipe.evaluate.solo and len(setting.corpus.tasks) > 1 and trains(setting.recipe):
         with setting.clock(SOLO):

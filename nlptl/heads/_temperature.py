@@ -12,12 +12,14 @@ from nlptl.contracts import Floats, Task
 RANGE = (0.05, 20.0)
 
 
-def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any]) -> float:
+def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any], *, prior: float = 0.0) -> float:
     """The T within ``RANGE`` for which logits / T have the lowest log loss.
 
     Args:
         logits: (rows, outputs), of rows that taught nothing of what made them.
         encoded: their labels as ``Task.encode`` gives them, all labelled.
+        prior: precision of a normal prior on log T with mean 0; without one, rows that are all answered rightly, be
+            they few, ask for certainty.
     """
     import torch
     from scipy.optimize import minimize_scalar
@@ -27,7 +29,8 @@ def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any]) -> fl
     raw, targets = torch.from_numpy(np.asarray(logits, dtype=np.float64)), torch.from_numpy(task.targets(encoded))
 
     def loss(log_temperature: float) -> float:
-        return float(row_losses(raw / np.exp(log_temperature), targets, task.link).mean())
+        data = row_losses(raw / np.exp(log_temperature), targets, task.link).sum()
+        return float(data + prior * log_temperature**2 / 2) / len(raw)
 
     found = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded")
     return float(np.exp(found.x))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from nlptl.contracts import Head
+from nlptl.contracts.calibrate import Calibrate
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,9 @@ class Mlp(Head):
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[Annotated[int, Field(gt=0)], ...] = Field((256,), min_length=1, description="Width of each layer.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Share of hidden units switched off while training.")
+    calibrate: Calibrate | None = Field(
+        None, description="Honest probabilities and decisions, domain by domain; none: as they come."
+    )
     batch_norm: bool = Field(False, description="Batch norm between each hidden layer and its ReLU.")
 
     def build(self, width: int, outputs: int) -> torch.nn.Module:

@@ -14,7 +14,7 @@ from nlptl.recipe.rules_chain import CHAIN_RULES
 from nlptl.recipe.rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
 from nlptl.recipe.rules_cost import scratch_has_trained_heads
 from nlptl.recipe.rules_heads import (
-    calibrated_out_of_fold,
+    calibrated_on_unseen_rows,
     frozen_heads,
     names_are_of_labels,
     names_have_a_use,
@@ -166,7 +166,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     distant_is_solved,
     rungs_can_be_rehearsed,
     per_domain_is_solved,
-    calibrated_out_of_fold,
+    calibrated_on_unseen_rows,
     frozen_heads,
     names_are_of_labels,
     names_have_a_use,

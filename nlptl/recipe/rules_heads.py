@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from nlptl.contracts.adapt import Term
 from nlptl.contracts.texts import TextHead
 from nlptl.errors import RecipeError
 from nlptl.recipe.rules_labels import sources
@@ -39,18 +40,36 @@ def per_domain_is_solved(heads: Any, tune: Any, transfer: Any, encoder: Any) -> 
             )
 
 
-def calibrated_out_of_fold(heads: Any, tune: Any, transfer: Any, adapt: Any, encoder: Any) -> Problems:
-    """Whether the model that answers has logits out of fold, and its labels can be decided as asked."""
+def calibrated_on_unseen_rows(
+    heads: Any, tune: Any, transfer: Any, adapt: Any, encoder: Any, train: Any, data: Any
+) -> Problems:
+    """Whether the model that answers has logits of rows that did not teach it, and can decide its labels as asked."""
+    moves = tune.learns or encoder.pool == "mix" or any(isinstance(way, Term) for way in adapt)
+    held_back = train.validation > 0 or any(source.split is not None for _, source in sources(data))
+    towards = [way.kind for way in adapt if way.kind in ("importance", "label_shift")]
     for task, head in heads.items():
         settings = getattr(head, "calibrate", None)
         if settings is None:
             continue
         place = ("heads", task, "calibrate")
-        if tune.learns or transfer.choose is not None or adapt or encoder.pool == "mix":
+        if transfer.choose is not None:
             yield (
                 place,
-                "is fitted on logits of solved heads out of fold; set tune: {kind: frozen}, transfer.choose: null, "
-                "adapt: [] and another pool than mix, or calibrate: null.",
+                "is fitted for one model, and transfer.choose: auto ships another rung to each target; leave one out.",
+            )
+        if towards:
+            yield (
+                place,
+                f"is fitted on rows as the sources have them, and adapt: {towards[0]} moves answers towards the "
+                "target's; leave one out.",
+            )
+        if (moves or not head.closed_form) and not held_back:
+            split = "name data.split with validation rows, or set calibrate: null."
+            has_none = tune.kind == "contrastive" or getattr(tune, "per", None) == "domain"
+            yield (
+                place,
+                "of what is trained is fitted on rows that are held back from it; "
+                + (split if has_none else f"set train.validation, such as 0.1, or {split}"),
             )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (

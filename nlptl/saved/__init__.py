@@ -27,8 +27,8 @@ from nlptl.saved.answers import answer_table, listed
 from nlptl.saved.bank import own_logits, shared_heads
 from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
-from nlptl.saved.parts import model_folder, targets_folder
-from nlptl.saved.texts import named, texts_readings
+from nlptl.saved.parts import described_tasks, model_folder, targets_folder
+from nlptl.saved.texts import texts_readings
 from nlptl.saved.words import Words
 from nlptl.tune._adapter import save_adapter
 from nlptl.tune._shelf import Shelf
@@ -94,24 +94,35 @@ class Model:
         readings: Mapping[str, Floats] | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Floats]:
-        """By task: (texts, labels) probabilities.
+        """By task: (texts, labels) probabilities, calibrated where the model is; arguments as of ``logits``."""
+        whose = [None] * len(texts) if domains is None else domains
+        logits = self.logits(texts, pairs, domains=whose, readings=readings, progress=progress)
+        logits |= {name: calibration.scaled(logits[name], whose) for name, calibration in self.calibrations.items()}
+        return {name: task.probabilities(logits[name]) for name, task in self.tasks.items()}
+
+    def logits(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None],
+        readings: Mapping[str, Floats] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Floats]:
+        """By task: (texts, outputs) logits of each text's domain, words included, before any calibration.
 
         Args:
             domains: of each text; one that is unknown, or None, is answered by what all domains share.
             readings: (texts, width) vectors that this model's encoder gave before, where they are at hand.
         """
         if self.shelf is not None:
-            asked = [None] * len(texts) if domains is None else domains
             beside = self.words.logits(texts) if self.words else {}
-            own = own_logits(self.network, self.shelf, texts, pairs, asked, progress)
-            return {name: self.tasks[name].probabilities(z + beside.get(name, 0.0)) for name, z in own.items()}
+            own = own_logits(self.network, self.shelf, texts, pairs, domains, progress)
+            return {name: z + beside.get(name, 0.0) for name, z in own.items()}
         vectors, logits = self.shared_logits(texts, pairs, readings=readings, progress=progress)
-        if domains is not None:
-            for name, heads in self.domain_heads.items():
-                logits[name] = logits[name] + heads.logits(vectors[name], domains)
-        whose = [None] * len(texts) if domains is None else domains
-        logits |= {name: calibration.scaled(logits[name], whose) for name, calibration in self.calibrations.items()}
-        return {name: task.probabilities(logits[name]) for name, task in self.tasks.items()}
+        for name, heads in self.domain_heads.items():
+            logits[name] = logits[name] + heads.logits(vectors[name], domains)
+        return logits
 
     def shared_logits(
         self,
@@ -240,15 +251,7 @@ class Model:
             "slots": None if self.shelf is None else self.shelf.bank.slots,
             "columns": self.columns,
             "calibrations": {name: asdict(one) for name, one in self.calibrations.items()},
-            "tasks": {
-                name: {
-                    "head": head.task.head.model_dump(mode="json"),
-                    "labels": list(head.task.labels),
-                    "reading": head.reading,
-                    "texts": named(self.network, name),
-                }
-                for name, head in self.network.task_heads.items()
-            },
+            "tasks": described_tasks(self.network),
         }
         (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
         return folder

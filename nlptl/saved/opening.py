@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.errors import ModelError
 from nlptl.evaluate.calibrate import Calibration
@@ -23,7 +22,7 @@ from nlptl.saved import Model
 from nlptl.saved.bank import open_shelf
 from nlptl.saved.domains import unpack
 from nlptl.saved.export import beside, load_export
-from nlptl.saved.parts import head_settings, load_base, put_tuned, under
+from nlptl.saved.parts import load_base, put_tuned, saved_tasks, under
 from nlptl.saved.texts import found_again
 from nlptl.saved.words import Words
 from nlptl.tune._adapter import load_adapter
@@ -49,7 +48,7 @@ def open_model(folder: Path, *, device: torch.device | str | None = None, backbo
         tensors = load_file(folder / "heads.safetensors")
         with safe_open(folder / "heads.safetensors", "pt") as opened:
             domain_heads = unpack(tensors, opened.metadata())
-        settings, tasks = beside(folder, Encoder.model_validate(described["encoder"])), read_tasks(described)
+        settings, tasks = beside(folder, Encoder.model_validate(described["encoder"])), saved_tasks(described["tasks"])
         calibrations = {name: Calibration(**one) for name, one in described.get("calibrations", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
         raise damaged(folder, error) from error
@@ -74,14 +73,6 @@ def read_described(folder: Path) -> dict[str, Any]:
         raise damaged(folder, error) from error
     assert isinstance(described, dict)
     return described
-
-
-def read_tasks(described: Mapping[str, Any]) -> dict[str, Task]:
-    """The label sets that ``model.json`` names."""
-    return {
-        name: Task(name, head_settings(task["head"]), tuple(task["labels"]))
-        for name, task in described["tasks"].items()
-    }
 
 
 def damaged(folder: Path, error: Exception) -> ModelError:

@@ -10,12 +10,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from nlptl.contracts import Head, Rate
+from nlptl.contracts import Head, Rate, Task
 from nlptl.encoder._inherited import Inherited
 from nlptl.encoder.backbone import Backbone
 from nlptl.errors import ModelError
+from nlptl.model import Network
 from nlptl.recipe import Encoder
 from nlptl.registry import find
+from nlptl.saved.texts import named
 
 TAKE = Encoder().take
 """Of an earlier run, where the recipe does not say."""
@@ -53,8 +55,25 @@ def put_tuned(backbone: Backbone, path: Path) -> None:
     backbone.rates = dict.fromkeys(learned, Rate(lr=0.0))
 
 
-def head_settings(described: dict[str, Any]) -> Head:
-    """A task's head, as ``model.json`` describes it."""
+def described_tasks(network: Network) -> dict[str, dict[str, Any]]:
+    """By task, what ``model.json`` says of its head."""
+    return {
+        name: {
+            "head": head.task.head.model_dump(mode="json"),
+            "labels": list(head.task.labels),
+            "reading": head.reading,
+            "texts": named(network, name),
+        }
+        for name, head in network.task_heads.items()
+    }
+
+
+def saved_tasks(described: Mapping[str, Mapping[str, Any]]) -> dict[str, Task]:
+    """The tasks that ``described_tasks`` told of."""
+    return {name: Task(name, _head(of["head"]), tuple(of["labels"])) for name, of in described.items()}
+
+
+def _head(described: dict[str, Any]) -> Head:
     head = find("heads", described["kind"]).model_validate(described)
     assert isinstance(head, Head)
     return head

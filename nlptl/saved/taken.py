@@ -25,7 +25,7 @@ from nlptl.errors import ModelError, RecipeError
 from nlptl.heads._solved import LinearWeights
 from nlptl.recipe import Encoder
 from nlptl.saved.export import beside
-from nlptl.saved.parts import TAKE, head_settings, load_base, model_folder, put_tuned, under
+from nlptl.saved.parts import TAKE, load_base, model_folder, put_tuned, saved_tasks, under
 from nlptl.tune._adapter import load_adapter
 
 _LOCKED = ("data", "encoder", "seed")
@@ -81,7 +81,7 @@ def taken_heads(settings: Encoder, tasks: Mapping[str, Task], readings: tuple[st
     folder = model_folder(Path(settings.model))
     described, _ = _read(folder)
     told = described["tasks"]
-    theirs = {name: Task(name, head_settings(of["head"]), tuple(of["labels"])) for name, of in told.items()}
+    theirs = saved_tasks(told)
     shared = [name for name in tasks if name in theirs]
     if not shared:
         raise RecipeError(

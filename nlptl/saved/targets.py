@@ -10,7 +10,7 @@ import shutil
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from nlptl.errors import DataError, ModelError, nearest
 from nlptl.heads._reading import parts
 from nlptl.saved import Model, Progress
 from nlptl.saved.answers import answer_table
-from nlptl.saved.opening import damaged, encoder_key, open_model, read_described, read_tasks
-from nlptl.saved.parts import TARGETS
+from nlptl.saved.opening import damaged, encoder_key, open_model, read_described
+from nlptl.saved.parts import TARGETS, saved_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,7 @@ SHARED = "shared.model"
 SHOWN = 5
 
 T = TypeVar("T")
+Asked = Literal["probabilities", "logits"]
 
 
 def write_index(folder: Path, targets: Mapping[str, str], shared: str | None) -> None:
@@ -67,7 +68,7 @@ class TargetModels(Model):
                 name: read_described(folder / name) for name in [*self._targets.values(), self.shared] if name
             }
             first = next(iter(self._described.values()))
-            self._tasks, self.columns = read_tasks(first), dict(first["columns"])
+            self._tasks, self.columns = saved_tasks(first["tasks"]), dict(first["columns"])
         except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
             raise damaged(folder, error) from error
         self.words, self.shelf, self.domain_heads, self.calibrations = None, None, {}, {}
@@ -116,9 +117,28 @@ class TargetModels(Model):
             DataError: a text is of no domain that has a model, and there is none that all others share.
         """
         found: dict[str, Floats] = {name: np.zeros((len(texts), len(task.labels))) for name, task in self.tasks.items()}
+        return self._filled(found, "probabilities", texts, pairs, domains, progress)
+
+    def logits(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None],
+        readings: Mapping[str, Floats] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Floats]:
+        """By task: (texts, outputs) logits before any calibration; otherwise as ``probabilities``."""
+        found: dict[str, Floats] = {name: np.zeros((len(texts), task.outputs)) for name, task in self.tasks.items()}
+        return self._filled(found, "logits", texts, pairs, domains, progress)
+
+    def _filled(
+        self, found: dict[str, Floats], what: Asked, texts: Sequence[str], pairs: Sequence[str] | None,
+        domains: Sequence[str | None] | None, progress: Progress | None,
+    ) -> dict[str, Floats]:  # fmt: skip
         whose = [None] * len(texts) if domains is None else domains
         done = 0
-        for rows, _, answers in self._answered(texts, pairs, whose):
+        for rows, _, answers in self._answered(what, texts, pairs, whose):
             for name, values in answers.items():
                 found[name][rows] = values
             done += len(rows)
@@ -153,14 +173,14 @@ class TargetModels(Model):
         none = {name: np.zeros((0, len(task.labels))) for name, task in self.tasks.items()}
         tables = [
             answer_table(model.tasks, found, model.calibrations, [domains[row] for row in rows]).set_axis(rows)
-            for rows, model, found in self._answered(texts, pairs, domains)
+            for rows, model, found in self._answered("probabilities", texts, pairs, domains)
         ]
         return pd.concat(tables).sort_index() if tables else answer_table(self.tasks, none, {}, [])
 
     def _answered(
-        self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]
+        self, what: Asked, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]
     ) -> Iterator[tuple[Ints, Model, dict[str, Floats]]]:
-        """For each model that is needed: the rows that it answers, itself, and its probabilities by task."""
+        """For each model that is needed: the rows that it answers, itself, and ``what`` it says of them by task."""
         for key, names in self._needed(domains).items():
             siblings = self._encoders[key]
             every = np.concatenate(list(names.values()))
@@ -174,7 +194,8 @@ class TargetModels(Model):
             for name, rows in names.items():
                 model, own = siblings.models[name], slice(start, start + len(rows))
                 start = own.stop
-                yield rows, model, model.probabilities(
+                answers = model.probabilities if what == "probabilities" else model.logits
+                yield rows, model, answers(
                     [texts[row] for row in rows],
                     pairs and [pairs[row] for row in rows],
                     domains=[domains[row] for row in rows],

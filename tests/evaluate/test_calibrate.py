@@ -124,3 +124,12 @@ def test_it_abstains_by_the_probability_of_the_answer_that_it_gives() -> None:
     """.95 of spam is below the threshold, so that the answer would be ham, at .05."""
     strict = Calibration(threshold=0.99, abstain=0.8)
     assert strict.decide(SPAM, np.array([[0.05, 0.95], [0.9, 0.1], [0.001, 0.999]]), [None] * 3) == [None, 0, 1]
+
+
+@pytest.mark.parametrize("task", [SPAM, TOPIC, Task("tags", Linear(multilabel=True), ("a", "b", "c"))])
+def test_probabilities_before_are_found_again(task: Task) -> None:
+    rng = np.random.default_rng(0)
+    logits, domains = 3 * rng.normal(size=(6, task.outputs)), ["ann", "bob", None, "ann", "cy", "bob"]
+    found = Calibration(1.5, {"ann": 0.4, "bob": 3.0})
+    after = task.probabilities(found.scaled(logits, domains))
+    np.testing.assert_allclose(found.undone(task, after, domains), task.probabilities(logits), atol=1e-12)
