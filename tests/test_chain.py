@@ -1,15 +1,18 @@
 """Chains: one recipe file runs what comes first, then goes on from it; what is there already is not run again."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from accelerate import Accelerator
 from made_mail import mail
+from safetensors.torch import load_file, save_file
 
 import nlptl
-from nlptl.fitting.chain import after_before
+from nlptl.fitting.chain import Stage, after_before, run_before
 
 
 @pytest.fixture
@@ -51,12 +54,46 @@ def test_one_recipe_runs_both_and_the_first_only_once(settings: dict[str, Any], 
     assert yaml.safe_load((first / "recipe.yaml").read_text())["train"]["lr"] == 1e-4
 
 
-def test_those_who_only_look_ask_for_the_first_run(
-    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_below_the_first_stage_is_seen(
+    settings: dict[str, Any], tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Three stages, each on data of its own: what the last goes on from is stale when anything below it changes."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(nlptl.RecipeError, match="holds no run of 'topics'"):
-        after_before(nlptl.Recipe(**settings))
+    encoder, data = shutil.copytree(tiny_encoder, tmp_path / "encoder"), tmp_path / "lowest.parquet"
+    mail(rows=20, seed=1).to_parquet(data)
+    topics = settings["before"]
+    lowest = topics | {"name": "lowest", "data": {"kind": "parquet", "path": str(data)}, "train": {"max_steps": 1}}
+    lowest["encoder"] = topics["encoder"] | {"model": str(encoder)}
+    recipe = nlptl.Recipe(**settings | {"before": topics | {"before": lowest, "encoder": settings["encoder"]}})
+    assert recipe.before is not None
+    with pytest.raises(nlptl.RecipeError, match="holds no whole run of 'topics'"):
+        after_before(recipe)
+    nlptl.fit(recipe.before, out=tmp_path / "runs" / "topics")
+    assert Path(after_before(recipe).encoder.model) == Path("runs/topics")
+    shutil.rmtree(tmp_path / "runs" / "lowest")
+    assert Stage.of(recipe, Path("runs/spam")).whole  # which needs the lowest no more
+
+    mail(rows=20, seed=2).to_parquet(data)
+    with pytest.raises(nlptl.RecipeError, match=r"topics is out of date .the data of 'lowest' have changed since"):
+        after_before(recipe)
+    mail(rows=20, seed=1).to_parquet(data)
+    assert Stage.of(recipe, Path("runs/spam")).whole
+
+    weights = load_file(encoder / "model.safetensors")
+    save_file(
+        {name: tensor + 1e-3 for name, tensor in weights.items()}, encoder / "model.safetensors", {"format": "pt"}
+    )
+    asked: list[Any] = []
+    run_before(
+        recipe, Path("runs/spam"), resume=True, accelerator=Accelerator(),
+        fit=lambda of, out, resume: asked.append((of.name, out, resume)),
+    )  # fmt: skip
+    assert asked == [("topics", Path("runs/topics"), False)]
+    assert "made again, and what goes on from it: the encoder that 'lowest' began from has changed" in caplog.text
+
+    changed = settings | {"before": topics | {"before": lowest | {"seed": 1}, "encoder": settings["encoder"]}}
+    assert Stage.of(nlptl.Recipe(**changed), Path("runs/spam")).changed == "its recipe differs in before.seed"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +15,75 @@ from accelerate import Accelerator
 from nlptl.contracts import Quarantine
 from nlptl.data._read import fingerprint
 from nlptl.errors import RecipeError
+from nlptl.fitting.corpus import Corpus
+from nlptl.fitting.encoders import as_encoder
+from nlptl.fitting.folder import differing
 from nlptl.recipe import Recipe
-from nlptl.saved.taken import is_run
+from nlptl.saved.taken import load_backbone
 from nlptl.transfer.rows import read_apart
 
 log = logging.getLogger("nlptl")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The run of a section ``before``: its folder, whether it is there and ended, and what has changed since."""
+
+    folder: Path
+    whole: bool
+    changed: str | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe, folder: Path) -> Stage:
+        """That of ``recipe``, whose own run is in ``folder``."""
+        assert recipe.before is not None
+        before, first = recipe.before, folder.parent / recipe.before.name
+        written, locked = first / "recipe.yaml", first / "lock.json"
+        if not written.is_file():
+            return cls(first, whole=False)
+        keys = differing(yaml.safe_load(written.read_text(encoding="utf-8")), before)
+        changed = f"its recipe differs in {', '.join(keys[:5])}" if keys else None
+        if changed is None and locked.is_file():
+            changed = _changed(before, json.loads(locked.read_text(encoding="utf-8")))
+        return cls(first, (first / "report.html").is_file() and locked.is_file() and changed is None, changed)
 
 
 def run_before(
     recipe: Recipe, folder: Path, *, resume: bool, accelerator: Accelerator, fit: Callable[..., Any]
 ) -> Recipe:
     """``recipe`` with the run folder of its section ``before``, beside ``folder``, as its encoder; that run is made by
-    ``fit`` unless it is there, whole, and of the same recipe and data."""
+    ``fit`` unless it is there, whole, and no stage of the chain has another recipe, other data or another encoder."""
     if recipe.before is None:
         return recipe
-    first = folder.parent / recipe.before.name
-    same, whole = _state(recipe.before, first)
+    stage = Stage.of(recipe, folder)
     accelerator.wait_for_everyone()  # all have looked before one of them changes the folder
-    if whole:
-        log.info("%s is there already, of the same recipe and data: going on from it", first)
+    if stage.whole:
+        log.info("%s is there already, of the same recipe, data and encoder: going on from it", stage.folder)
     else:
-        fit(recipe.before, out=first, resume=resume and same)
+        if stage.changed:
+            log.warning("%s is made again, and what goes on from it: %s", stage.folder, stage.changed)
+        fit(recipe.before, out=stage.folder, resume=resume and stage.changed is None)
         accelerator.wait_for_everyone()
-    return going_on(recipe, first)
+    return going_on(recipe, stage.folder)
 
 
 def after_before(recipe: Recipe) -> Recipe:
-    """``recipe`` with the run folder of its section ``before`` as its encoder, for those who only look.
+    """``recipe`` with the run folder of its section ``before``, as ``nlptl run`` without ``--out`` leaves it, as its
+    encoder, for those who only look.
 
     Raises:
-        RecipeError: that run has not been made.
+        RecipeError: that run has not been made, or not to its end, or something has changed since.
     """
     if recipe.before is None:
         return recipe
-    first = Path("runs") / recipe.before.name
-    if not is_run(str(first)):
+    stage = Stage.of(recipe, Path("runs") / recipe.name)
+    if not stage.whole:
+        why = f"is out of date ({stage.changed})" if stage.changed else f"holds no whole run of {recipe.before.name!r}"
         raise RecipeError(
-            f"before: {first.resolve()} holds no run of {recipe.before.name!r}; 'nlptl run' of this recipe makes it."
+            f"before: {stage.folder.resolve()} {why}; 'nlptl run' of this recipe makes it, or name a run that lies "
+            "elsewhere: before=null encoder.model=FOLDER."
         )
-    return going_on(recipe, first)
+    return going_on(recipe, stage.folder)
 
 
 def going_on(recipe: Recipe, first: Path) -> Recipe:
@@ -60,18 +91,20 @@ def going_on(recipe: Recipe, first: Path) -> Recipe:
     return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"model": str(first)})})
 
 
-def _state(recipe: Recipe, folder: Path) -> tuple[bool, bool]:
-    """(the run in ``folder`` is of ``recipe``, it is whole and of the same data too)."""
-    written, locked = folder / "recipe.yaml", folder / "lock.json"
-    if not written.is_file():
-        return False, False
-    same = yaml.safe_load(written.read_text(encoding="utf-8")) == json.loads(json.dumps(recipe.described()))
-    if not same:
-        log.warning("the run in %s was made by another recipe than section before: it is made anew", folder)
-    if not (same and (folder / "report.html").is_file() and locked.is_file()):
-        return same, False
-    data = fingerprint(read_apart(recipe, Quarantine())[0])
-    if data != json.loads(locked.read_text(encoding="utf-8"))["data"]:
-        log.warning("the data of the run in %s has changed since: it is made anew", folder)
-        return False, False
-    return True, True
+def _changed(recipe: Recipe, lock: Mapping[str, Any]) -> str | None:
+    """What is not as ``lock`` records it of the run of ``recipe`` and of those before it; None where all is.
+
+    A lock holds what its parents' locks held, so that the earlier runs themselves need not be there.
+    """
+    data = fingerprint(Corpus.of(read_apart(recipe, Quarantine())[0], recipe.heads).dataset)
+    if data != lock["data"]:
+        return f"the data of {recipe.name!r} have changed since"
+    if recipe.before is not None:
+        [earlier] = lock["parents"]
+        return _changed(recipe.before, {**earlier["lock"], "parents": earlier["parents"]})
+    for model in recipe.encoder.among or (recipe.encoder.model,):
+        found = load_backbone(as_encoder(recipe.encoder, model))
+        heads = [parent["heads"] for parent in (found.inherited.parents if found.inherited else ())]
+        if (found.base_identity, heads) == (lock["encoder"], [parent["heads"] for parent in lock["parents"]]):
+            return None
+    return f"the encoder that {recipe.name!r} began from has changed since"

@@ -125,12 +125,16 @@ def file_name(target: str) -> str:
     return safe if safe == target else f"{safe}-{hashlib.sha256(target.encode()).hexdigest()[:8]}"
 
 
+def differing(written: dict[str, Any], recipe: Recipe) -> list[str]:
+    """The dotted keys whose values in a run's ``recipe.yaml`` are not those of ``recipe``, sorted."""
+    ours, theirs = _flat(json.loads(json.dumps(recipe.described()))), _flat(written)
+    return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+
+
 def _same_recipe(before: dict[str, Any], now: Recipe, folder: Path) -> None:
-    ours, theirs = _flat(now.described()), _flat(before)
-    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-    if differing:
+    if keys := differing(before, now):
         raise RecipeError(
-            f"the run in {folder} was made by another recipe: {', '.join(differing[:5])} differ. "
+            f"the run in {folder} was made by another recipe: {', '.join(keys[:5])} differ. "
             "Run without --resume to start anew, or into another folder with --out."
         )
 
