@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nlptl.contracts import Floats, Ints
+from nlptl.contracts import Floats
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.evaluate._scores import auc
@@ -25,23 +25,18 @@ if TYPE_CHECKING:
     from nlptl.transfer.plan import Turn
 
 
-def anomaly_rows(
-    setting: Setting, planned: Sequence[tuple[int, Turn, Ints]], outcomes: Mapping[tuple[int, str], Outcome],
-    outside: Dataset,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """A row a seed, turn and score: the area under the ROC curve of anomalies against the turn's scored rows, with its
-    95 % interval over rows. Of ``max_softmax``, the score that others must beat, the row comes first."""
+def anomaly_rows(setting: Setting, seed: int, turn: Turn, outcome: Outcome, outside: Dataset) -> list[dict[str, Any]]:
+    """A row a score: the area under the ROC curve of anomalies against the turn's scored rows, with its 95 % interval
+    over rows. Of ``max_softmax``, the score that others must beat, the row comes first."""
     rows = []
-    for seed, turn, _ in planned:
-        scores = _scores(setting, turn, outcomes[seed, turn.name], outside)
-        ids = np.concatenate([setting.corpus.ids[turn.score], np.array(outside[:]["id"], dtype=object)])
-        truth = np.arange(len(ids)) >= len(turn.score)
-        for name, values in scores.items():
-            found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
-            rows.append({
-                "seed": seed, "turn": turn.name, "score": name, "auroc": found, "ci95": [low, high],
-                "anomalies": int(truth.sum()), "usual": int((~truth).sum()),
-            })  # fmt: skip
+    ids = np.concatenate([setting.corpus.ids[turn.score], np.array(outside[:]["id"], dtype=object)])
+    truth = np.arange(len(ids)) >= len(turn.score)
+    for name, values in _scores(setting, turn, outcome, outside).items():
+        found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
+        rows.append({
+            "seed": seed, "turn": turn.name, "score": name, "auroc": found, "ci95": [low, high],
+            "anomalies": int(truth.sum()), "usual": int((~truth).sum()),
+        })  # fmt: skip
     return rows
 
 

@@ -25,6 +25,7 @@ from nlptl.recipe import Recipe, Train
 from nlptl.saved import Model
 from nlptl.saved.bank import own_heads
 from nlptl.saved.taken import load_backbone
+from nlptl.train.gather import while_others_wait
 from nlptl.train.lanes import train_lanes
 from nlptl.transfer.plan import Turn
 from nlptl.tune._shelf import Shelf, adapter_id, index, put_away
@@ -124,16 +125,16 @@ def train_bank(
                 network, bank, examples(rows[order]), slots[order], settings=lanes.train, seed=lanes.seed,
                 accelerator=lanes.accelerator, log=_by_domain(lanes.log, wave), progress=progress,
             )  # fmt: skip
-        if lanes.accelerator.is_main_process:
-            for slot, domain in enumerate(wave, start=1):
-                put_away(bank, slot, domain, folder, base)
-            finished += wave
-            index(bank, finished, folder, base)
-            (folder / MADE_BY).write_text(json.dumps(lanes.fingerprint), encoding="utf-8")
-        lanes.accelerator.wait_for_everyone()
-    if not finished and lanes.accelerator.is_main_process:
-        index(bank, [], folder, base)
-    lanes.accelerator.wait_for_everyone()
+        finished += wave
+        with while_others_wait():
+            if lanes.accelerator.is_main_process:
+                for slot, domain in enumerate(wave, start=1):
+                    put_away(bank, slot, domain, folder, base)
+                index(bank, finished, folder, base)
+                (folder / MADE_BY).write_text(json.dumps(lanes.fingerprint), encoding="utf-8")
+    with while_others_wait():
+        if not finished and lanes.accelerator.is_main_process:
+            index(bank, [], folder, base)
     return Shelf(folder, bank)
 
 

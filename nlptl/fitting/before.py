@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from nlptl.fitting.setting import Setting
 from nlptl.fitting.tasks import per_task
 from nlptl.progress import bar
 from nlptl.saved.taken import load_backbone
+from nlptl.train.gather import first_ahead
 from nlptl.train.guessing import Guessing
 from nlptl.train.pretrain import train_guessing
 from nlptl.transfer.needs import target_texts
@@ -111,8 +113,8 @@ def _encoded(setting: Setting, turn: Turn, held_back: Ints) -> Setting:
     texts = list(corpus.texts[rows])
     pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
-    with setting.accelerator.main_process_first(), bar("encode") as progress:
-        readings = encode(
-            backbone, texts, pairs, readings=tuple(setting.vectors.readings), store=store, progress=progress
-        )
+    wanted = tuple(setting.vectors.readings)
+    with bar("encode") as progress:
+        work = partial(encode, backbone, texts, pairs, readings=wanted, store=store, progress=progress)
+        readings = first_ahead(work, first=setting.folder.main)
     return replace(setting, backbone=backbone, vectors=Vectors(rows, readings))

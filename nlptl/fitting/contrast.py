@@ -26,6 +26,7 @@ from nlptl.progress import bar
 from nlptl.saved import Model
 from nlptl.saved.taken import load_backbone
 from nlptl.train.contrast import Contrasting
+from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 from nlptl.tune._contrast import has_pairs
 from nlptl.tune.contrastive import Contrastive
@@ -120,8 +121,9 @@ def learn(lesson: Lesson) -> Contrasted:
     """Train a body without each fold to choose how far to go, then, where that surely wins, one with all rows.
 
     Held-out rows are looked at after every ``check_steps`` batches, and training ends where they are no better for it.
-    The rung wins where the mean loss that it saves on them, over the solved head on the frozen encoder at its best on
-    the same folds, is above that mean's standard error; by ``keep: always`` that head is not asked.
+    Every process does all of it, and goes by what the first one found. The rung wins where the mean loss that it saves
+    on held-out rows, over the solved head on the frozen encoder at its best on the same folds, is above that mean's
+    standard error; by ``keep: always`` that head is not asked.
     """
     folds = merged(lesson.folds, lesson.classes, lesson.tune.folds)
     if folds is None:
@@ -139,7 +141,7 @@ def learn(lesson: Lesson) -> Contrasted:
             for body in bodies:
                 body.advance(min(lesson.tune.check_steps, lesson.tune.steps - steps))
                 progress(sum(each.steps for each in bodies), lesson.tune.steps * len(bodies))
-            now = _choices(lesson, folds, _read_each(lesson, bodies))
+            now = of_first(_choices(lesson, folds, _read_each(lesson, bodies)))
             if best is not None and _losses(now).mean() >= _losses(best[1]).mean():
                 break
             steps = bodies[0].steps
@@ -149,19 +151,20 @@ def learn(lesson: Lesson) -> Contrasted:
         {"rung": "contrastive", "validation loss": float(_losses(best[1]).mean()), "won": True, "steps": best[0]}
     ]
     if lesson.tune.keep == "won":
-        below = _losses(_choices(lesson, folds, lambda name: [lesson.frozen[name]] * len(folds[name])))
+        below = _losses(of_first(_choices(lesson, folds, lambda name: [lesson.frozen[name]] * len(folds[name]))))
         won = wins(_losses(best[1]), below)
         tried = [{"rung": "frozen", "validation loss": float(below.mean()), "won": True}, {**tried[0], "won": won}]
         if not won:
             return Contrasted(None, {}, tried)
     last = _body(lesson, lesson.classes)
     last.advance(best[0])
+    last.take_first()
     heads = {}
     for name, task in lesson.tasks.items():
         rows = np.flatnonzero(lesson.classes[name] != UNLABELLED).astype(np.int64)
         [read] = _read_each(lesson, [last])(name)
         heads[name] = solve_chosen(task, lesson.reading, read, lesson.classes[name], rows, best[1][name])
-    return Contrasted(last.backbone, heads, tried)
+    return Contrasted(last.backbone, of_first(heads), tried)
 
 
 def merged(folds: Mapping[str, Folds], classes: Mapping[str, Ints], most: int) -> dict[str, Folds] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
 
 from nlptl.contracts import Ints
 from nlptl.diagnose.hscore import hscore
@@ -23,7 +24,7 @@ from nlptl.heads._solved import solve_head
 from nlptl.progress import bar
 from nlptl.recipe import Encoder, Recipe
 from nlptl.saved.taken import is_run, load_backbone
-from nlptl.train.gather import of_first
+from nlptl.train.gather import of_first, while_others_wait
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.folds import folds
 from nlptl.transfer.plan import Turn
@@ -35,14 +36,18 @@ MOST = 1000
 
 
 def choose_encoder(
-    recipe: Recipe, corpus: Corpus, turn: Turn, groups: Ints, device: Any
+    recipe: Recipe, corpus: Corpus, turn: Turn, groups: Ints, accelerator: Accelerator
 ) -> tuple[Recipe, list[dict[str, Any]]]:
-    """``recipe`` with the best of ``encoder.among`` as its encoder, and how they were ranked."""
+    """``recipe`` with the best of ``encoder.among`` as its encoder, and how they were ranked, by the first process."""
     if not recipe.encoder.among:
         return recipe, []
-    ranked = of_first(
-        rank_encoders(recipe, corpus, turn, groups, recipe.encoder.among, device=device, each_layer=False)
-    )
+    ranked: list[dict[str, Any]] = []
+    with while_others_wait():
+        if accelerator.is_main_process:
+            ranked = rank_encoders(
+                recipe, corpus, turn, groups, recipe.encoder.among, device=accelerator.device, each_layer=False
+            )
+    ranked = of_first(ranked)
     best = str(ranked[0]["encoder"])
     log.info("encoder: %s, of %s", best, ", ".join(recipe.encoder.among))
     return recipe.model_copy(update={"encoder": as_encoder(recipe.encoder, best)}), ranked
@@ -77,8 +82,9 @@ def rank_encoders(
         seed=recipe.seed,
     )  # fmt: skip
     texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
-    ranked = []
-    for model in models:
+
+    def rows_of(model: str) -> Iterator[dict[str, Any]]:
+        """Of one encoder, which is let go before the next is loaded."""
         settings = as_encoder(recipe.encoder, model)
         backbone = load_backbone(settings, device=device)
         backbone.freeze(resolve_precision(settings.precision, device))
@@ -100,8 +106,9 @@ def rank_encoders(
                 }
                 if each_layer:  # to be looked at; the choice does not ask them
                     row |= {"hscore": hscore(vectors, labels), "nleep": nleep(vectors, labels), **answered}
-            ranked.append(row)
-    return sorted(ranked, key=lambda row: -float(row["score"]))
+            yield row
+
+    return sorted((row for model in models for row in rows_of(model)), key=lambda row: -float(row["score"]))
 
 
 def _answered(model: str, texts: Sequence[str], pairs: Sequence[str] | None, labels: Ints) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from nlptl.contracts import Quarantine
 from nlptl.errors import RecipeError, RunError
 from nlptl.recipe import Recipe
 from nlptl.recipe.text import as_yaml
+from nlptl.train.gather import while_others_wait
 
 STACK = ("nlptl", "torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "scikit-learn", "numpy")
 
@@ -57,9 +58,9 @@ class RunFolder:
         if resume and written.is_file():
             _same_recipe(yaml.safe_load(written.read_text(encoding="utf-8")), recipe, self.path)
         wait()
-        if self.main:
-            self._begin(recipe, resume=resume)
-        wait()
+        with while_others_wait():
+            if self.main:
+                self._begin(recipe, resume=resume)
 
     def _begin(self, recipe: Recipe, *, resume: bool) -> None:
         kept = {"checkpoints"} if resume else set()

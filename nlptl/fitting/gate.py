@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 
 Outcomes: TypeAlias = dict[tuple[int, str], Outcome]
+Answered: TypeAlias = Callable[[int, Turn, Outcome], Outcome]
 Rungs: TypeAlias = Mapping[str, Mapping[str, Climbed]]
 """By task and target."""
 Verdicts: TypeAlias = Mapping[str, Mapping[str, Verdict]]
@@ -32,7 +33,7 @@ Verdicts: TypeAlias = Mapping[str, Mapping[str, Verdict]]
 
 
 def settle(
-    setting: Setting, planned: Sequence[tuple[int, Turn, Ints]], outcomes: Outcomes
+    setting: Setting, planned: Sequence[tuple[int, Turn, Ints]], outcomes: Outcomes, answered: Answered
 ) -> tuple[Outcomes, list[dict[str, Any]]]:
     """The outcomes with what each target was given, and for each seed, task and target what was shipped and why.
 
@@ -42,12 +43,15 @@ def settle(
     Args:
         planned: each turn with its seed and the near-duplicate groups of its teaching rows.
         outcomes: of the solved heads.
+        answered: receives each outcome once it is settled, and returns what is to be kept of it.
     """
     climbed = {(seed, turn.name): _climb(setting, seed, turn, groups, outcomes) for seed, turn, groups in planned}
     verdicts = of_first({seed: _verdicts(setting, climbed, seed) for seed in sorted({seed for seed, _ in outcomes})})
     settled = {
-        (seed, turn.name): _settled(
-            setting, seed, turn, groups, outcomes[seed, turn.name], climbed[seed, turn.name], verdicts[seed]
+        (seed, turn.name): answered(
+            seed,
+            turn,
+            _settled(setting, seed, turn, groups, outcomes[seed, turn.name], climbed[seed, turn.name], verdicts[seed]),
         )
         for seed, turn, groups in planned
     }

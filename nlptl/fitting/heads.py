@@ -18,6 +18,7 @@ from nlptl.heads._names import cosine_answers, directions, label_vectors
 from nlptl.heads._reading import CHOICES, parts
 from nlptl.heads._solved import PriorMean
 from nlptl.heads._student import zero_shot
+from nlptl.recipe import Recipe
 
 if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting
@@ -35,6 +36,13 @@ FEWEST_TEXTS = 50
 def calibrating(unlabelled: Ints) -> Ints:
     """Those of a turn's unlabelled rows that heads read."""
     return unlabelled[:: max(1, -(-len(unlabelled) // CALIBRATING))]
+
+
+def reads_all_unlabelled(recipe: Recipe) -> bool:
+    """Whether something reads every unlabelled text; heads that calibrate on them read some."""
+    transfer = recipe.transfer
+    weighs = transfer.choose is not None or transfer.weigh != "equal" or bool(transfer.through)
+    return weighs or bool(recipe.adapt) or recipe.train.select != "source"
 
 
 def plain_cosines(setting: Setting, name: str, rows: Ints) -> dict[str, Floats]:

@@ -38,6 +38,7 @@ from nlptl.model import Network, TaskHead
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.saved.words import Words
+from nlptl.train.gather import while_others_wait
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
 from nlptl.tune.contrastive import Contrastive
@@ -103,7 +104,8 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         below = {} if model is solved.model else answer(setting, turn, solved.model)
         solo = {name: answer(setting, turn, one)[name] for name, one in alone.items()}
         from_scratch = {} if scratch is None else answer(setting, turn, scratch)
-        baselines = _baselines(plain, turn, groups, seed) if setting.folder.main else {}
+        with while_others_wait():
+            baselines = _baselines(plain, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
         scored_rows(
             setting.corpus,

@@ -27,7 +27,8 @@ GROUP_TOKENS = 512
 class Contrasting:
     """A body in training, at one learning rate, so that it may end at any step; several may be in training at a time.
 
-    Every process does all the work: a handful of texts is not worth dividing, and all processes come to the same body.
+    Every process does all the work: a handful of texts is not worth dividing. On several cards their sums may differ in
+    the last bits: ``take_first`` makes the bodies one.
     """
 
     def __init__(
@@ -66,6 +67,14 @@ class Contrasting:
             self.steps += 1
             self._step()
         self.backbone.eval()
+
+    def take_first(self) -> None:
+        """Take the weights that the first process came to; to be called by all."""
+        from accelerate.utils import broadcast
+
+        with torch.no_grad():
+            for parameter in self.learning:
+                parameter.copy_(broadcast(parameter.detach().clone()))
 
     def _step(self) -> None:
         loss = sum(self._backward(task) for task in self.classes)

@@ -1,14 +1,18 @@
-"""Rows of all processes as one tensor, with their gradients; and what one decides for all."""
+"""Rows of all processes as one tensor, with their gradients; and what one decides, or does, for all."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nlptl.errors import RunError
 from nlptl.train.batches import share_of
 
 Decided = TypeVar("Decided")
+Done = TypeVar("Done")
 
 
 def gathered(tensor: Tensor, rows: int) -> Tensor:
@@ -41,3 +45,30 @@ def of_first(decided: Decided) -> Decided:
 
     found: Decided = broadcast_object_list([decided])[0]
     return found
+
+
+@contextmanager
+def while_others_wait() -> Iterator[None]:
+    """What the first process does alone; the others wait at its end, and fail there where the first one failed.
+
+    Raises:
+        RunError: on the others, with the first one's message.
+    """
+    failed: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        failed = error
+    told = of_first(None if failed is None else f"{type(failed).__name__}: {failed}")
+    if failed is not None:
+        raise failed
+    if told is not None:
+        raise RunError(f"the first process stopped, and this one with it: {told}")
+
+
+def first_ahead(work: Callable[[], Done], *, first: bool) -> Done:
+    """What ``work`` returns, on this process; the first one's is done before that of the others begins, which find
+    what it stored."""
+    with while_others_wait():
+        done = [work()] if first else []
+    return done[0] if done else work()

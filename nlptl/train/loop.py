@@ -24,7 +24,7 @@ from nlptl.recipe import Train
 from nlptl.train.adaptation import Adaptation
 from nlptl.train.average import Average
 from nlptl.train.batches import epoch_batches, share_of
-from nlptl.train.gather import of_first
+from nlptl.train.gather import of_first, while_others_wait
 from nlptl.train.losses import StepLosses, cosines, task_means
 from nlptl.train.sampler import Sampler
 from nlptl.train.schedule import midway, rate_factor
@@ -182,9 +182,9 @@ def train(
         log(entry)
         progress(state.step, len(steps))
         if state.step % settings.checkpoint_steps == 0 or state.step == len(steps) or state.stopped:
-            if accelerator.is_main_process:
-                state.save(folder, fingerprint)
-            accelerator.wait_for_everyone()
+            with while_others_wait():
+                if accelerator.is_main_process:
+                    state.save(folder, fingerprint)
 
     if average is not None:
         average.keep()

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from nlptl.balance.equal import Equal
 from nlptl.errors import RunError
 from nlptl.recipe import Train
+from nlptl.train.gather import while_others_wait
 from nlptl.train.guessing import Guessing
 from nlptl.train.loop import make_optimizer, plan_steps
 from nlptl.train.schedule import midway, rate_factor
@@ -77,8 +78,8 @@ def train_guessing(
         log(entry)
         progress(state.step, len(steps))
         if state.step % settings.checkpoint_steps == 0 or state.step == len(steps):
-            if accelerator.is_main_process:
-                state.save(folder, fingerprint)
-            accelerator.wait_for_everyone()
+            with while_others_wait():
+                if accelerator.is_main_process:
+                    state.save(folder, fingerprint)
     backbone.eval()
     return [entry["masked loss"] for entry in state.history]
