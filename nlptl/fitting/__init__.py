@@ -35,6 +35,7 @@ from nlptl.fitting.heads import calibrating, reads_all_unlabelled
 from nlptl.fitting.launch import launched
 from nlptl.fitting.run import Run
 from nlptl.fitting.setting import Setting
+from nlptl.fitting.train import trains
 from nlptl.fitting.turn import Outcome, run_turn
 from nlptl.heads._reading import CHOICES, every_layer, parts
 from nlptl.progress import bar
@@ -42,7 +43,7 @@ from nlptl.recipe import Recipe
 from nlptl.report.results import Results
 from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.train.gather import first_ahead, while_others_wait
-from nlptl.transfer.leaks import Leaks, Signatures, guard
+from nlptl.transfer.leaks import Leaks, Signatures, guard, guard_validation
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
 
@@ -134,12 +135,22 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
     turns = every_turn(recipe, corpus.dataset, corpus.tasks)
     signatures = Signatures.of(corpus.texts, corpus.pairs, rows=_rows(turn for _, turn in turns))
     planned: Planned = []
-    found: list[Leaks] = []
+    scored: list[Leaks] = []
+    validation: list[Leaks] = []
+    what, near = recipe.transfer.leaks, recipe.transfer.near
     for seed, turn in turns:
-        clean, leaks = guard(turn, signatures, leaks=recipe.transfer.leaks, near=recipe.transfer.near)
-        planned.append((seed, clean, signatures.groups(clean.teach, near=recipe.transfer.near)))
-        found.append(leaks)
-    return planned, {key: sum(getattr(leaks, key) for leaks in found) for key in ("exact", "near", "dropped")}
+        clean, leaks = guard(turn, signatures, leaks=what, near=near)
+        scored.append(leaks)
+        if trains(recipe) and len(clean.validate):
+            clean, leaks = guard_validation(clean, signatures, leaks=what, near=near)
+            validation.append(leaks)
+        planned.append((seed, clean, signatures.groups(clean.teach, near=near)))
+    return planned, {
+        "exact": sum(leaks.exact for leaks in scored),
+        "near": sum(leaks.near for leaks in scored),
+        "validation": sum(leaks.exact + leaks.near for leaks in validation),
+        "dropped": sum(leaks.dropped for leaks in (*scored, *validation)),
+    }
 
 
 def _rows(turns: Iterable[Turn]) -> Ints:

@@ -112,7 +112,7 @@ def assemble(
         gate: for each seed, task and domain the rung that was shipped and the trials that say why.
         negative_transfer: where asked for, each task and target beside its own head, and the sources that hurt.
         decisions: for each seed, task and domain of a calibrated head its temperature, its threshold, and what came of
-            them on the scored rows.
+            them on the scored rows: calibration error and log loss after and before, and the shares lost and caught.
         anomalies: where asked for, each score's area under the ROC curve of rows that are to be told from the rest.
         matrix: accuracy of a head solved on each source (outer) on each target (inner).
         cost: what was spent, and beside it what training from scratch spends and reaches, where that was asked for.

@@ -1,4 +1,4 @@
-"""The leak guard: no text, nor a near copy of it, both teaches and is scored.
+"""The leak guard: no text, nor a near copy of it, both teaches and is scored, or both teaches and chooses.
 
 Exact copies are equal once case, spacing and punctuation are taken away. Near copies are found by MinHash with banding
 (Broder 1997, "On the resemblance and containment of documents"; Leskovec, Rajaraman & Ullman 2014, ch. 3) through
@@ -20,6 +20,7 @@ from nlptl.transfer.plan import Turn
 from nlptl.transfer.words import normalise, shingles
 
 Texts = Sequence[str] | npt.NDArray[np.object_]
+Policy = Literal["drop", "keep", "fail"]
 PERMUTATIONS = 64
 SCHEME = "affine32"
 MISSED = 1e-3
@@ -29,13 +30,13 @@ EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Leaks:
-    """Teaching rows that copy a scored one: exactly, nearly, and how many of them were dropped."""
+    """Teaching rows that copy a guarded one: exactly, nearly, and how many of them were dropped."""
 
     exact: int
     near: int
     dropped: int
     examples: tuple[tuple[int, int], ...] = ()
-    """The first few pairs of (teaching row, scored row) of the data set."""
+    """The first few pairs of (teaching row, guarded row) of the data set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +123,7 @@ class Signatures:
         return LeanMinHash(seed=1, hashvalues=self.sketches[number], scheme=SCHEME)
 
 
-def guard(
-    turn: Turn, signatures: Signatures, *, leaks: Literal["drop", "keep", "fail"], near: float
-) -> tuple[Turn, Leaks]:
+def guard(turn: Turn, signatures: Signatures, *, leaks: Policy, near: float) -> tuple[Turn, Leaks]:
     """``turn`` without the teaching rows, labelled or not, whose text is a copy of a scored one.
 
     With ``keep`` they are counted only. Scored rows that a transductive recipe lets methods read stay.
@@ -133,34 +132,46 @@ def guard(
         DataError: with ``fail``, where there is any; with ``drop``, where no labelled row is left to teach.
     """
     rows = np.unique(np.concatenate([turn.teach, turn.validate, turn.unlabelled]))
-    rows = rows[~np.isin(rows, turn.score)]
-    texts, scored = signatures.texts[rows], signatures.texts[turn.score]
-    exact = np.isin(texts, scored)
-    copies = signatures.near(texts[~exact], scored, near)
+    return _guarded(turn, signatures, rows[~np.isin(rows, turn.score)], turn.score, "scored", leaks, near)
+
+
+def guard_validation(turn: Turn, signatures: Signatures, *, leaks: Policy, near: float) -> tuple[Turn, Leaks]:
+    """``turn``, from which ``guard`` dropped its leaks, without the teaching rows whose text is a copy of an official
+    validation row: what was learned by heart would choose the epoch. Raises as ``guard`` does."""
+    return _guarded(turn, signatures, turn.teach, turn.validate, "validation", leaks, near)
+
+
+def _guarded(
+    turn: Turn, signatures: Signatures, rows: Ints, kept: Ints, what: str, leaks: Policy, near: float
+) -> tuple[Turn, Leaks]:
+    """``turn`` without those of ``rows`` that are copies of the rows ``kept``, which are ``what``."""
+    texts, others = signatures.texts[rows], signatures.texts[kept]
+    exact = np.isin(texts, others)
+    copies = signatures.near(texts[~exact], others, near)
     leaking = exact | np.isin(texts, list(copies))
     examples = tuple(
-        (int(row), int(turn.score[np.argmax(scored == copies.get(text, text))]))
+        (int(row), int(kept[np.argmax(others == copies.get(text, text))]))
         for row, text in zip(rows[leaking][:EXAMPLES], texts[leaking].tolist(), strict=False)
     )
     found = Leaks(int(exact.sum()), int((leaking & ~exact).sum()), 0, examples)
     if leaks == "fail" and leaking.any():
         shown = ", ".join(f"{taught} of {held}" for taught, held in examples)
         raise DataError(
-            f"turn {turn.name!r}: {found.exact} teaching rows are copies of scored rows and {found.near} nearly so "
+            f"turn {turn.name!r}: {found.exact} teaching rows are copies of {what} rows and {found.near} nearly so "
             f"(row {shown}, counted from 0); set transfer.leaks: drop to leave them out of the teaching."
         )
     if leaks != "drop":
         return turn, found
-    return _without(turn, rows[leaking]), replace(found, dropped=int(leaking.sum()))
+    return _without(turn, rows[leaking], what), replace(found, dropped=int(leaking.sum()))
 
 
-def _without(turn: Turn, leaking: Ints) -> Turn:
+def _without(turn: Turn, leaking: Ints, what: str) -> Turn:
     teach, validate, unlabelled = (
         part[~np.isin(part, leaking)] for part in (turn.teach, turn.validate, turn.unlabelled)
     )
     if len(turn.teach) and not len(teach):
         raise DataError(
-            f"turn {turn.name!r}: all {len(turn.teach)} rows that may teach are copies of scored rows; name other "
+            f"turn {turn.name!r}: all {len(turn.teach)} rows that may teach are copies of {what} rows; name other "
             "domains in transfer.source, lower transfer.hold_out, or raise transfer.near."
         )
     # A source's labelled rows are never read as unlabelled, a target's always are: what is in both is the target's.

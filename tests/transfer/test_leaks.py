@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlptl.errors import DataError
-from nlptl.transfer.leaks import Signatures, _bands, guard
+from nlptl.transfer.leaks import Signatures, _bands, guard, guard_validation
 from nlptl.transfer.plan import Turn
 
 SENTENCE = "dear friend i write to you about a matter of some weight for which i seek your help before the month is out"
@@ -63,6 +63,19 @@ def test_fail_names_counts_and_examples() -> None:
         guard(TURN, Signatures.of(TEXTS), leaks="fail", near=0.8)
     clean = turn(teach=[3], score=[0, 4])
     assert guard(clean, Signatures.of(TEXTS), leaks="fail", near=0.8)[0] is clean
+
+
+def test_copies_of_validation_rows_do_not_teach() -> None:
+    """Labelled ones: texts that are read without labels may be copies."""
+    choosing = turn(teach=[1, 2, 3], score=[4], validate=[0], unlabelled=[1, 5, 6], of_target=1)
+    clean, leaks = guard_validation(choosing, Signatures.of(TEXTS), leaks="drop", near=0.8)
+    assert (leaks.exact, leaks.near, leaks.dropped, leaks.examples) == (1, 1, 2, ((1, 0), (2, 0)))
+    assert (clean.teach.tolist(), clean.validate.tolist(), clean.unlabelled.tolist()) == ([3], [0], [5, 6])
+    assert guard_validation(choosing, Signatures.of(TEXTS), leaks="keep", near=0.8)[0] is choosing
+    with pytest.raises(DataError, match="1 teaching rows are copies of validation rows and 1 nearly so"):
+        guard_validation(choosing, Signatures.of(TEXTS), leaks="fail", near=0.8)
+    with pytest.raises(DataError, match="all 2 rows that may teach are copies of validation rows"):
+        guard_validation(turn(teach=[1, 2], score=[4], validate=[0]), Signatures.of(TEXTS), leaks="drop", near=0.8)
 
 
 @pytest.mark.parametrize(("near", "found"), [(0.5, 2), (0.95, 0), (1.0, 0)])
