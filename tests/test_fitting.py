@@ -15,6 +15,10 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl.contracts import Quarantine
+from nlptl.fitting import _plan
+from nlptl.fitting.anomalies import read_apart
+from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.folder import RunFolder
 from nlptl.fitting.launch import asked_processes
 from nlptl.fitting.train import split_off
@@ -50,11 +54,26 @@ def test_every_process_looks_before_the_first_one_clears_the_folder(tmp_path: Pa
 
     def waits() -> None:
         seen.append(sorted(path.name for path in (tmp_path / "run").iterdir()))
-        if len(seen) == 1:
-            other.open(made, resume=False, wait=lambda: None)
+        other.open(made, resume=False, wait=lambda: None)
 
     first.open(made, resume=False, wait=waits)
-    assert seen == [["recipe.yaml", "results.json"], ["recipe.yaml"]]
+    assert seen == [["recipe.yaml", "results.json"]]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.yaml"]
+
+
+@pytest.mark.parametrize(("tune", "taught", "counted"), [("lora", 79, 1), ("frozen", 80, 0)])
+def test_copies_of_official_validation_rows_teach_only_where_nothing_is_chosen(
+    tmp_path: Path, tune: str, taught: int, counted: int
+) -> None:
+    rows = mail(40, ("ann", "bob", "dee"))
+    rows["split"] = "train"
+    chooses = rows.iloc[[0]].assign(split="validation", text=rows.text[0].upper())
+    pd.concat([rows, chooses]).to_parquet(tmp_path / "mail.parquet")
+    made = recipe(Path("none"), tmp_path / "mail.parquet", data={"split": "split"}, tune={"kind": tune})
+    corpus = Corpus.of(read_apart(made, Quarantine())[0], made.heads)
+    [(_, turn, _)], leaks = _plan(made, corpus)
+    assert (len(turn.teach), len(turn.validate)) == (taught, 1)
+    assert (leaks["validation"], leaks["exact"], leaks["dropped"]) == (counted, 0, counted)
 
 
 def test_rows_that_choose_have_no_copy_among_those_that_teach() -> None:

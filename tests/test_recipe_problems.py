@@ -219,7 +219,7 @@ def test_a_rule_about_a_task(tmp_path: Path, heads_: str, expected: str) -> None
     ("head", "expected"),
     [
         ("per: domain", "3: heads.x.per: domain: stands on fixed vectors, and pool: mix is trained"),
-        ("calibrate: {}", "3: heads.x.calibrate: is fitted on logits of solved heads out of fold"),
+        ("calibrate: {}", "3: heads.x.calibrate: of what is trained is fitted on rows that are held back from it"),
     ],
 )
 def test_a_mix_of_layers_is_trained_and_not_solved(tmp_path: Path, head: str, expected: str) -> None:
