@@ -17,12 +17,12 @@ from made_mail import mail
 import nlptl
 from nlptl.contracts import Quarantine
 from nlptl.fitting import _plan
-from nlptl.fitting.anomalies import read_apart
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.folder import RunFolder
 from nlptl.fitting.launch import asked_processes
 from nlptl.fitting.train import split_off
 from nlptl.transfer.plan import Turn
+from nlptl.transfer.rows import read_apart
 
 RUN_FOLDER = {
     "recipe.yaml", "lock.json", "results.json", "report.html", "rejected.jsonl", "predictions.parquet", "model",

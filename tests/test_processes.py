@@ -20,6 +20,7 @@ import hashlib, os, sys
 import torch
 import nlptl
 from nlptl.fitting import turn
+from nlptl.fitting.launch import part
 from nlptl.train.contrast import Contrasting
 
 rank, recipe = os.environ["RANK"], nlptl.Recipe.load(sys.argv[1])
@@ -46,6 +47,7 @@ try:
     nlptl.fit(recipe, out=sys.argv[2])
 except Exception as error:
     print(f"{rank}: {type(error).__name__}: {error}", flush=True)
+part()
 """
 
 

@@ -84,6 +84,7 @@ def run(
 
     settings = Recipe.load(recipe, *overrides or ())
     from nlptl.fitting import fit
+    from nlptl.fitting.launch import part
 
     try:
         finished = fit(settings, out=out, resume=resume)
@@ -91,6 +92,7 @@ def run(
         if is_main_process():
             typer.echo("Interrupted. The same command with --resume goes on from the last checkpoint.", err=True)
         raise typer.Exit(130) from None
+    part()
     printed = console()
     printed.print(finished.results)
     printed.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)

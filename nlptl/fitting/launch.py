@@ -37,6 +37,13 @@ def launched() -> Accelerator:
     return accelerator
 
 
+def part() -> None:
+    """Leave the other processes, where there are any; else threads that talk to them may abort this one at its end."""
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
+
+
 def _warn_if_alone(accelerator: Accelerator) -> None:
     """Warn where ``accelerate launch --num_processes N`` left this process alone, as it does on a CPU without MPI."""
     if accelerator.num_processes > 1:
