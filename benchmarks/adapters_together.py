@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 from _paired import cell, paired
 from accelerate import Accelerator
+from peft import get_peft_model
 
 from nlptl.contracts import Task
 from nlptl.encoder.backbone import Backbone
@@ -56,7 +57,9 @@ def measure(
     )
     bank = Lora(per="domain", together=users).stack(stacked)
     together = Network(stacked, {"spam": TaskHead(TASK, "last", bank.own_head("spam", start))}).to(device)
-    alone = Lora().apply(Backbone.load(encoder, device=device).freeze(precision)).switch_off_dropout()
+    alone = Backbone.load(encoder, device=device).freeze(precision)
+    alone.body = get_peft_model(alone.body, Lora()._config(alone))  # PEFT's own layers, not ours
+    alone.switch_off_dropout()
     adapted = dict(alone.body.named_parameters())
     losses: dict[str, dict[int, list[float]]] = {}
 

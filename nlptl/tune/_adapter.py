@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 
 from peft import (
+    LoraConfig,
     PeftConfig,
     PeftModel,
     get_peft_model,
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nlptl.errors import ModelError
+from nlptl.tune._fused import FusedLinear
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -26,6 +28,8 @@ WEIGHTS = "adapter_model.safetensors"
 def add_adapter(body: nn.Module, config: PeftConfig) -> PeftModel:
     """``body`` with a new adapter as ``config`` says, all else frozen. Adapter weights are float32."""
     assert isinstance(body, PreTrainedModel)
+    if isinstance(config, LoraConfig):
+        config._register_custom_module({nn.Linear: FusedLinear})
     with warnings.catch_warnings():  # peft 0.21 asks for a name that transformers 5.23 renamed
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         model = get_peft_model(body, config, autocast_adapter_dtype=True)
