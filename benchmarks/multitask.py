@@ -148,7 +148,7 @@ def summary(cells: list[dict[str, Any]]) -> str:
         f"{TEACH} rows a task teach, at most {SCORE} are scored; LoRA r=8, one epoch. In brackets: points over solo",
         "on the same rows and p of the exact McNemar test over all seeds (one vote a row), Holm over the set's tasks;",
         "**bold** where surely worse. Made by `python benchmarks/multitask.py FOLDER` from `multitask.jsonl`; seconds",
-        "are of a shared machine and say little.",
+        "(the median over seeds) are of a shared machine, on which cells were halted too, and say little.",
     ]
     for which, tasks in SETS.items():
         here = [c for c in cells if c["set"] == which]
@@ -173,7 +173,7 @@ def _row(system: str, mine: list[dict[str, Any]], alone: Mapping[int, dict[str, 
             text += f" ({gain:+.1f}, p {adjusted[place]:.2f})"
             text = f"**{text}**" if gain < 0 and adjusted[place] < 0.05 else text
         cells.append(text)
-    seconds = np.mean([cell["seconds"] for cell in mine])
+    seconds = np.median([cell["seconds"] for cell in mine])
     return f"| {system} | {len(mine)} | {' | '.join(cells)} | {seconds:.0f} |"
 
 

@@ -2,7 +2,8 @@
 
 **Temperature.** Logits are divided by T (Guo et al. 2017, arXiv 1706.04599). With s = log T, domains' temperatures are
 drawn towards the one s₀ ~ N(0, 1) that suits all rows together, s_d ~ N(s₀, ν²); a domain’s is the posterior mean under
-that prior, integrated numerically, and ν is the one with the highest evidence (empirical Bayes), 0 among them. A domain
+that prior, integrated numerically, and ν, 0 among them, is the one with the highest evidence (empirical Bayes) under a
+half-normal prior of scale ``USUAL``, without which a few rows that are all right would ask for any spread. A domain
 with few rows, or domains that agree, have the pooled one.
 
 **Threshold.** At a stated loss α, the positive label is answered where its probability exceeds the k-th largest among
@@ -33,6 +34,9 @@ GRID = np.linspace(float(np.log(RANGE[0])), float(np.log(RANGE[1])), 241)
 
 SPREADS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Standard deviations ν of domains' log temperatures that are tried."""
+
+USUAL = 0.5
+"""Scale of the half-normal prior of ν: domains' temperatures usually lie within a factor of e^0.5 = 1.6."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ def fit_temperatures(
 
 
 def shrink(losses: npt.NDArray[Any], centre: float) -> npt.NDArray[np.float64]:
-    """(domains,) log temperatures: posterior means under N(``centre``, ν²), ν chosen by the evidence of all domains.
+    """(domains,) log temperatures: posterior means under N(``centre``, ν²), ν chosen by the evidence of all domains
+    and its own prior.
 
     Args:
         losses: (domains, ``GRID``) summed log loss of each domain's rows, in nats.
@@ -140,7 +145,8 @@ def shrink(losses: npt.NDArray[Any], centre: float) -> npt.NDArray[np.float64]:
     priors = {spread: _log_prior(centre, spread) for spread in SPREADS[1:]}
     evidence = {spread: float(logsumexp(prior - losses, axis=1).sum()) for spread, prior in priors.items()}
     evidence[0.0] = -float(sum(np.interp(centre, GRID, each) for each in losses))
-    best = max(SPREADS, key=lambda spread: evidence[spread])  # the first, and so the smaller, of equals
+    # The first, and so the smaller, of equals.
+    best = max(SPREADS, key=lambda spread: evidence[spread] - (spread / USUAL) ** 2 / 2)
     if best == 0:
         return np.full(len(losses), centre)
     posterior = priors[best] - losses

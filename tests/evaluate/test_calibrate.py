@@ -51,10 +51,14 @@ def test_a_domain_with_few_rows_stays_near_the_pooled_one() -> None:
 
 
 def test_shrinkage_by_hand() -> None:
-    """Gaussian losses ½ (s − m)² / v with m = ±.8, v = .04: the evidence asks for ν² = .8² − .04, nearest .8² of those
-    tried, and the posterior means are m ν² / (ν² + v) = ±.8 · .64 / .68 = ±.753."""
+    """Gaussian losses ½ (s − m)² / v with m = ±.8, v = .04, of log evidence −½ m² / (ν² + v) − ½ log((ν² + v) / v)
+    each. Of both with the prior's −½ (ν / .5)²: −5.13 at ν = .4, −5.05 at .8, so that the posterior means are
+    m ν² / (ν² + v) = ±.8 · .64 / .68 = ±.753. At m = ±.6 the evidence alone would have .8 (-3.36 to -3.41), the prior
+    has .4 (-3.73 to -4.64): ±.6 · .16 / .2 = ±.48."""
     losses = np.stack([(GRID - mean) ** 2 / (2 * 0.04) for mean in (-0.8, 0.8)])
     np.testing.assert_allclose(shrink(losses, 0.0), [-0.752941, 0.752941], atol=1e-4)
+    nearer = np.stack([(GRID - mean) ** 2 / (2 * 0.04) for mean in (-0.6, 0.6)])
+    np.testing.assert_allclose(shrink(nearer, 0.0), [-0.48, 0.48], atol=1e-4)
     np.testing.assert_array_equal(shrink(np.zeros((3, len(GRID))), 0.25), 0.25)  # nothing said: pooled
 
 

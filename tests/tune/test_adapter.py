@@ -50,6 +50,7 @@ def test_what_is_saved_is_loaded(settings: Lora, tmp_path: Path) -> None:
     body = trained("bert", settings)
     save_adapter(body, tmp_path, "team/encoder")
     loaded = load_adapter(tiny_body("bert"), tmp_path)
+    body.requires_grad_(False)  # what learns sums in another order
     torch.testing.assert_close(hidden_states(loaded), hidden_states(body), rtol=0, atol=0)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
