@@ -121,6 +121,12 @@ def test_large_data_is_not_read_and_that_is_said(settings: dict[str, Any], monke
     assert "rows: not read here" in said and "domain  rows" not in said
 
 
+def test_an_empty_file_is_read_and_refused(settings: dict[str, Any]) -> None:
+    Path("mail.csv").write_text("", encoding="utf-8")
+    with pytest.raises(nlptl.errors.DataError, match=r"mail\.csv"):
+        list(outline(nlptl.Recipe(**settings)))
+
+
 def test_what_is_on_a_hub_is_not_read(settings: dict[str, Any]) -> None:
     hub = nlptl.Recipe(**{**settings, "data": {"kind": "hub", "name": "somebody/mail", "domain": "user"}})
     assert "  rows: not read here; 'nlptl run' checks domains and labels" in list(outline(hub))

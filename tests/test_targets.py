@@ -1,6 +1,7 @@
 """A run with one model a target, served as one: who answers whom, what is shared, and what has no answer."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ def test_each_text_is_answered_by_the_model_of_its_domain_in_order(run: nlptl.Ru
     logits = model.logits(TEXTS, domains=WHOSE)["spam"]
     np.testing.assert_allclose(1 / (1 + np.exp(-logits[:, 0])), shares[:, 1])
     assert "4 in" in repr(model) and model.predict([], domain=[]).shape == (0, 3)
+
+
+def test_a_domain_may_be_called_all(run: nlptl.Run) -> None:
+    named = replace(run, models={"all": run.models["ann"]}, shared=run.models["dee"])
+    assert named.model("all") is run.models["ann"] and named.model("bob") is named.model() is run.models["dee"]
+
+
+def test_words_of_no_texts(run: nlptl.Run) -> None:
+    words = run.models["ann"].words
+    assert words is not None and words.logits([])["spam"].shape == (0, 1)
 
 
 def test_models_of_one_frozen_encoder_share_it_and_its_vectors(run: nlptl.Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def outline(recipe: Recipe) -> Iterator[str]:
         )
     sources = recipe.data if isinstance(recipe.data, dict) else {"": recipe.data}
     sizes = {name: source.size() for name, source in sources.items()}
-    quick = sum(size or QUICK for size in sizes.values()) < QUICK
+    quick = sum(QUICK if size is None else size for size in sizes.values()) < QUICK
     for name, source in sources.items():
         yield f"  data{f'.{name}' if name else ''}: {source.kind}{_from(source, sizes[name])}"
     yield from found_rows(recipe) if quick else ["  rows: not read here; 'nlptl run' checks domains and labels"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlptl.contracts import Floats, Ints
+from nlptl.contracts import Floats, Ints, Task
 from nlptl.errors import RecipeError
 from nlptl.evaluate._reliability import ece
 from nlptl.evaluate._scores import has
@@ -48,10 +48,10 @@ def calibrations(
     corpus, fitted = setting.corpus, {}
     asked = {name: task for name, task in corpus.tasks.items() if getattr(task.head, "calibrate", None) is not None}
     trained = {name for name, task in asked.items() if learns(setting.recipe, task.head)}
-    answered = logits_of(setting, model, held_back) if trained else {}
+    answered = logits_of(setting, model, held_back) if trained and len(held_back) else {}
     for name, task in asked.items():
         if name in trained:
-            rows, logits = held_back, answered[name]
+            rows, logits = held_back, answered.get(name, np.zeros((0, task.outputs)))
             held = np.flatnonzero(task.labelled(corpus.encoded[name][rows]))
             where = _held_back(setting.recipe)
         else:
@@ -100,7 +100,7 @@ def decisions(corpus: Corpus, fitted: Mapping[str, Calibration], scored: tuple[S
     """What calibration came to on the scored rows, one mapping a task and domain: temperature and threshold, the
     ``ece`` and mean ``log_loss`` in nats of its probabilities and, as ``…_before``, of those without it, the share
     ``lost`` of rows with other labels that were answered with the positive one, the share ``caught`` of those that have
-    it, and the share ``abstained`` of all; None where no row could show it."""
+    it, and the share ``abstained`` of all; None where no row could show it, or where a probability was rounded to 1."""
     rows = []
     for part in scored:
         if part.task not in fitted:
@@ -109,14 +109,14 @@ def decisions(corpus: Corpus, fitted: Mapping[str, Calibration], scored: tuple[S
         for domain in sorted({str(name) for name in part.domains}):
             here = part.of_domain(domain)
             shares, whose = here.probabilities[MODEL], [domain] * len(here.ids)
-            before = calibration.undone(task, shares, whose)
+            before = None if (shares == 1).any() else calibration.undone(task, shares, whose)
             told: dict[str, Any] = {
                 "seed": part.seed, "turn": part.turn, "task": part.task, "domain": domain, "n": len(here.ids),
                 "temperature": calibration.temperatures.get(domain, calibration.temperature),
                 "threshold": calibration.thresholds.get(domain, calibration.threshold),
-                "ece": _ece(shares, here.labels), "ece_before": _ece(before, here.labels),
-                "log_loss": float(losses_of_rows(task, shares, here.labels).mean()),
-                "log_loss_before": float(losses_of_rows(task, before, here.labels).mean()),
+                "ece": _ece(shares, here.labels), "ece_before": before if before is None else _ece(before, here.labels),
+                "log_loss": _log_loss(task, shares, here.labels),
+                "log_loss_before": before if before is None else _log_loss(task, before, here.labels),
             }  # fmt: skip
             if not task.head.multilabel:
                 given = calibration.decide(task, shares, whose)
@@ -130,6 +130,10 @@ def decisions(corpus: Corpus, fitted: Mapping[str, Calibration], scored: tuple[S
 
 def _ece(shares: Floats, labels: Any) -> float:
     return float(ece(shares, labels, np.ones((1, len(labels))))[0])
+
+
+def _log_loss(task: Task, shares: Floats, labels: Any) -> float:
+    return float(losses_of_rows(task, shares, labels).mean())
 
 
 def _share(flagged: Any) -> float | None:

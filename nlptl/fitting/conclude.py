@@ -123,7 +123,7 @@ def _save_models(
     turns = [turn for seed, turn, _ in planned if seed == setting.recipe.seed]
     serves = {name: turn for turn in turns for name in (turn.name, *turn.targets)}
     whole = setting.folder.path / "model"
-    several = set(models) != {"all"}
+    several = shared is not None or set(models) != {"all"}
     folders = {name: whole / file_name(name) if several else whole for name in models}
     for name, folder in folders.items():
         models[name].save(folder)

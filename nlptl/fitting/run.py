@@ -33,6 +33,11 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.recipe.name!r} in {self.folder}; {self.results!r})"
 
+    @property
+    def _several(self) -> bool:
+        """Whether each target has a model of its own; a target may be called ``all``."""
+        return self.shared is not None or set(self.models) != {"all"}
+
     def predict(self, texts: Sequence[str], *, domain: str | None = None) -> pd.DataFrame:
         """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them: by the domain's own
         head where it has one.
@@ -44,7 +49,7 @@ class Run:
 
     def model(self, domain: str | None = None) -> Model:
         """The model that serves ``domain``; where there is only one model, that one."""
-        if set(self.models) == {"all"}:
+        if not self._several:
             return self.models["all"]
         if domain is None or domain not in self.models:
             if self.shared is not None:
@@ -60,6 +65,6 @@ class Run:
         import shutil
 
         source = self.folder / "model"
-        if domain is not None and set(self.models) != {"all"}:
+        if domain is not None and self._several:
             source /= SHARED if self.model(domain) is self.shared else file_name(domain)
         return Path(shutil.copytree(source, folder, dirs_exist_ok=True))

@@ -163,6 +163,14 @@ class TargetModels(Model):
         """Refused: there is no one model to export."""
         self._refuse("one model is exported at a time")
 
+    def shared_logits(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: heads of several models read several encoders."""
+        self._refuse("vectors are those of one model")
+
+    def save_heads(self, *_: Any) -> NoReturn:
+        """Refused: there is no one model whose heads these are."""
+        self._refuse("heads are saved with their model")
+
     def _refuse(self, why: str) -> NoReturn:
         one = self.folder / next(iter(self._targets.values()))
         raise ModelError(f"{self.folder} holds one model a target, and {why}; name one of them, such as {one}.")

@@ -29,5 +29,7 @@ class Words:
 
     def logits(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """By task: (texts, outputs)."""
+        if not len(texts):  # which scikit-learn refuses
+            return {task: np.zeros((0, weights.shape[1])) for task, weights in self.weights.items()}
         found = self.lexical.transform(texts)
         return {task: np.asarray(found @ weights) for task, weights in self.weights.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class _LowRank(torch.autograd.Function):
@@ -23,6 +24,7 @@ class _LowRank(torch.autograd.Function):
         return nn.functional.linear(x, weight, bias).addmm_(low, b.T, alpha=scale)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None, Tensor, Tensor, None]:
         x, weight, a, b, low = ctx.saved_tensors
         [gradient] = gradients
