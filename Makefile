@@ -47,7 +47,7 @@ bench-full: bench  ## The same at full size: some hours.
 	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 5 compile
 	$(BENCH)/users_heads.py $(DATA) 1000 1000 3
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 256 5
-	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 32 5
+	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 16 3
 	$(BENCH)/growth.py full
 	$(BENCH)/frozen_layers.py $(DATA)/sms_spam.parquet 240 5
 	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet farmer-d,kaminski-v,kitchen-l 3

@@ -20,6 +20,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     table = mail(rows=30)
     table.loc[table["user"] == "dee", "label"] = ["ham"] * 21 + ["spam"] * 7 + [""] * 2
     table.loc[1, "text"] = table.loc[0, "text"].upper() + "!"
+    table["part"] = table["user"].map({"dee": "test"}).fillna("train")
     table.to_csv("mail.csv", index=False)
     return {
         "data": {"kind": "csv", "path": "mail.csv", "domain": "user"},
@@ -82,6 +83,11 @@ ALL = {"source": "*", "target": "*", "target_labels": "all"}
         ),
         ({"evaluate": {"anomalies": {"label": "oos"}}}, "'oos' is the label of 0 rows"),
         ({"transfer": {**ALL, "weigh": "similarity"}}, "compares source domains that are no target"),
+        (
+            {"data": {"split": "part"}, "tune": {"kind": "lora"},
+             "heads": {"spam": {"kind": "linear", "column": "label", "calibrate": {}}}},
+            "no labelled row that was held back",
+        ),
         ({"transfer": ALL, "adapt": [{"kind": "label_shift"}]}, "label_shift estimates the shares of one target"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -20,7 +20,7 @@ import hashlib, os, sys
 import torch
 import nlptl
 from nlptl.fitting import turn
-from nlptl.fitting.launch import part
+from nlptl.fitting.launch import destroy_process_group
 from nlptl.train.contrast import Contrasting
 
 rank, recipe = os.environ["RANK"], nlptl.Recipe.load(sys.argv[1])
@@ -47,7 +47,7 @@ try:
     nlptl.fit(recipe, out=sys.argv[2])
 except Exception as error:
     print(f"{rank}: {type(error).__name__}: {error}", flush=True)
-part()
+destroy_process_group()
 """
 
 

@@ -84,7 +84,7 @@ def run(
 
     settings = Recipe.load(recipe, *overrides or ())
     from nlptl.fitting import fit
-    from nlptl.fitting.launch import part
+    from nlptl.fitting.launch import destroy_process_group
 
     try:
         finished = fit(settings, out=out, resume=resume)
@@ -92,7 +92,7 @@ def run(
         if is_main_process():
             typer.echo("Interrupted. The same command with --resume goes on from the last checkpoint.", err=True)
         raise typer.Exit(130) from None
-    part()
+    destroy_process_group()
     printed = console()
     printed.print(finished.results)
     printed.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)

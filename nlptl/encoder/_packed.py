@@ -23,7 +23,7 @@ FIRST_POSITION = {"bert": 0, "electra": 0, "distilbert": 0, "roberta": 1, "xlm-r
 place after the padding's."""
 NAME = "nlptl_packed"
 FULL = 0.95
-"""A batch with a larger share of real tokens gains less than packing costs, unless attention drops out (``attend``)."""
+"""A batch with a larger share of real tokens gains less than packing costs, unless it trains (``attend``)."""
 
 
 class _Moved(torch.autograd.Function):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlptl.contracts import Floats, Ints, Task
-from nlptl.errors import RecipeError
 from nlptl.evaluate._reliability import ece
 from nlptl.evaluate._scores import has
 from nlptl.evaluate.calibrate import Calibration, calibrate
@@ -23,6 +22,7 @@ from nlptl.fitting.train import learns
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.train.select import CRITERIA
+from nlptl.transfer.needs import nothing_to_calibrate
 from nlptl.tune.contrastive import Contrastive
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def calibrations(
             logits = out_of_fold.get(name, solved.heads[name].out_of_fold)
             held = np.flatnonzero((logits != 0).any(axis=1))  # 0 where no fold held a row out
         if not len(held):
-            raise RecipeError(
-                f"heads.{name}.calibrate: turn {turn.name!r} has no labelled row that was held back from what learns; "
-                "raise train.validation, name data.split with validation rows, or set calibrate: null."
-            )
+            raise nothing_to_calibrate(name, turn)
         domains = [str(domain) for domain in corpus.domains[rows[held]]]
         found = calibrate(
             task.head.calibrate,  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ def launched() -> Accelerator:
     return accelerator
 
 
-def part() -> None:
+def destroy_process_group() -> None:
     """Leave the other processes, where there are any; else threads that talk to them may abort this one at its end."""
     from accelerate import PartialState
 

@@ -11,7 +11,7 @@ import torch
 
 from nlptl.contracts import Head, Ints
 from nlptl.encoder.tokens import tokenize
-from nlptl.fitting.adapt import adaptation, spread, terms_of
+from nlptl.fitting.adapt import adaptation, spread
 from nlptl.fitting.bank import apart, trained_apart
 from nlptl.fitting.before import learning_body
 from nlptl.fitting.folder import file_name
@@ -23,6 +23,7 @@ from nlptl.model import Examples, Network, TaskHead
 from nlptl.model.objective import Objective, balanced_weights
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
+from nlptl.recipe.rules_heads import learns_further
 from nlptl.saved import Model
 from nlptl.train.loop import train
 from nlptl.transfer.plan import Turn
@@ -32,8 +33,7 @@ from nlptl.tune.lora import Lora
 
 def learns(recipe: Recipe, head: Head) -> bool:
     """Whether what ``head`` answers is still to learn once the linear heads are solved."""
-    moves = recipe.tune.learns or recipe.encoder.pool == "mix" or bool(terms_of(recipe))
-    return moves or not head.closed_form
+    return learns_further(head, recipe.tune, recipe.encoder, recipe.adapt)
 
 
 def trains(recipe: Recipe) -> bool:

@@ -40,11 +40,21 @@ def per_domain_is_solved(heads: Any, tune: Any, transfer: Any, encoder: Any) -> 
             )
 
 
+def learns_further(head: Any, tune: Any, encoder: Any, adapt: Any) -> bool:
+    """Whether what ``head`` answers is still to learn once the linear heads are solved."""
+    moves = tune.learns or encoder.pool == "mix" or any(isinstance(way, Term) for way in adapt)
+    return moves or not head.closed_form
+
+
+def holds_back_by_split(tune: Any) -> bool:
+    """Whether only official validation rows are held back from what ``tune`` teaches, whatever train.validation is."""
+    return bool(tune.kind == "contrastive" or getattr(tune, "per", None) == "domain")
+
+
 def calibrated_on_unseen_rows(
     heads: Any, tune: Any, transfer: Any, adapt: Any, encoder: Any, train: Any, data: Any
 ) -> Problems:
     """Whether the model that answers has logits of rows that did not teach it, and can decide its labels as asked."""
-    moves = tune.learns or encoder.pool == "mix" or any(isinstance(way, Term) for way in adapt)
     held_back = train.validation > 0 or any(source.split is not None for _, source in sources(data))
     towards = [way.kind for way in adapt if way.kind in ("importance", "label_shift")]
     for task, head in heads.items():
@@ -63,13 +73,12 @@ def calibrated_on_unseen_rows(
                 f"is fitted on rows as the sources have them, and adapt: {towards[0]} moves answers towards the "
                 "target's; leave one out.",
             )
-        if (moves or not head.closed_form) and not held_back:
+        if learns_further(head, tune, encoder, adapt) and not held_back:
             split = "name data.split with validation rows, or set calibrate: null."
-            has_none = tune.kind == "contrastive" or getattr(tune, "per", None) == "domain"
             yield (
                 place,
                 "of what is trained is fitted on rows that are held back from it; "
-                + (split if has_none else f"set train.validation, such as 0.1, or {split}"),
+                + (split if holds_back_by_split(tune) else f"set train.validation, such as 0.1, or {split}"),
             )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (

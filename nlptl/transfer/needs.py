@@ -1,4 +1,4 @@
-"""What ways to adapt and to weigh ask of a turn's rows, known before anything is encoded."""
+"""What ways to adapt, to weigh and to calibrate ask of a turn's rows, known before anything is encoded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nlptl.contracts import Ints, Task
 from nlptl.errors import RecipeError
+from nlptl.recipe.rules_heads import holds_back_by_split, learns_further
 from nlptl.transfer.match import listed
 from nlptl.transfer.plan import Turn
 
@@ -20,11 +21,18 @@ if TYPE_CHECKING:
 
 
 def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str, Task]) -> None:
-    """Whether ``turn`` has what ``adapt`` and ``transfer.weigh`` read.
+    """Whether ``turn`` has what ``adapt``, ``transfer.weigh`` and ``calibrate`` read.
 
     Raises:
-        RecipeError: it lacks unlabelled texts, has several targets where one is asked for, or one source alone.
+        RecipeError: it lacks unlabelled texts or validation rows, has several targets where one is asked for, or one
+            source alone.
     """
+    if recipe.train.validation == 0 or holds_back_by_split(recipe.tune):
+        for name, task in tasks.items():
+            trained = learns_further(task.head, recipe.tune, recipe.encoder, recipe.adapt)
+            held = task.labelled(task.encode(dataset[:][name]))[turn.validate]
+            if getattr(task.head, "calibrate", None) is not None and trained and not held.any():
+                raise nothing_to_calibrate(name, turn)
     domains = np.array(dataset[:]["domain"], dtype=object)
     for way in recipe.adapt:
         if way.kind == "label_shift":
@@ -36,6 +44,14 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
         taught = turn.teach[task.labelled(task.encode(dataset[:][name]))[turn.teach]]
         sources_to_weigh(turn, domains[taught].astype(str), how=recipe.transfer.weigh)
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
+
+
+def nothing_to_calibrate(task: str, turn: Turn) -> RecipeError:
+    """The error for a turn that holds no labelled row back from what learns."""
+    return RecipeError(
+        f"heads.{task}.calibrate: turn {turn.name!r} has no labelled row that was held back from what learns; raise "
+        "train.validation, name data.split with validation rows, or set calibrate: null."
+    )
 
 
 def target_texts(turn: Turn, domains: npt.NDArray[Any], *, kind: str) -> Ints:
