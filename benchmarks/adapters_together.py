@@ -42,8 +42,9 @@ SETTINGS = Train(epochs=2, batch_rows=16)
 
 
 def measure(
-    texts: list[str], labels: np.ndarray, users: int, repeats: int, precision: str, *, encoder: Encoder | None = None
-) -> dict[str, Any]:
+    texts: list[str], labels: np.ndarray, users: int, repeats: int, precision: str, *,
+    encoder: Encoder | None = None, warm: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     accelerator = Accelerator()
     device = accelerator.device
     encoder = encoder or Encoder(max_length=64)
@@ -106,7 +107,7 @@ def measure(
             found[slot] = [entry["loss"] for entry in logged]
         losses["alone"] = found
 
-    found = paired({"side by side": side_by_side, "one after another": one_after_another}, repeats=repeats, warm=False)
+    found = paired({"side by side": side_by_side, "one after another": one_after_another}, repeats=repeats, warm=warm)
     apart = [np.subtract(losses["together"][slot], losses["alone"][slot]) for slot in range(1, users + 1)]
     about = {"users": users, "texts a user": len(texts) // users, "precision": precision}
     return found | about | {"furthest loss": float(np.abs(np.concatenate(apart)).max())}

@@ -13,11 +13,12 @@ epoch: what is compared is the epoch. The card's matrix rate is measured here, b
 it counts 2 operations a weight of the encoder's matrices and token forwards, and 4 with backwards (frozen weights have
 no gradients), and leaves out attention, padding and adapters, so that it is on the low side.
 
-    python benchmarks/gpu.py [--device cuda|cpu] [--tiny] [repeats]
+    python benchmarks/gpu.py [--device cuda|cpu] [--tiny] [--only "training, large"]… [repeats]
 
 Writes cells to `results/gpu.json` and a table to `results/gpu.md`. Without a card it says so, leaves the table empty
-and ends well. `--device cpu --tiny` runs every part at a size that means nothing, for tests of the script itself; set
-BENCH_RESULTS to another folder then.
+and ends well. `--only`, which may be given again, leaves out the cells that it does not name or begin to name.
+`--device cpu --tiny` runs every part at a size that means nothing, for tests of the script itself; set BENCH_RESULTS to
+another folder then.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import encode
 from nlptl.recipe import Encoder
 
-SIZES = {"small": (384, 6, 12), "large": (1024, 24, 16), "base": (768, 12, 12)}
+SIZES = {"small": (384, 6, 12), "base": (768, 12, 12), "large": (1024, 24, 16)}
 """Width, layers, attention heads."""
 TINY = {"tiny": (32, 2, 2)}
 TEXTS, EACH = 2048, 16
@@ -203,8 +204,13 @@ def matrix_weights(folder: Path) -> int:
     return sum(p.numel() for name, p in body.named_parameters() if p.dim() == 2 and "embeddings" not in name)
 
 
-def measure(size: str, shape: tuple[int, int, int], device: str, scale: int, repeats: int, rate: float) -> None:
-    """Every part at one size of encoder, a cell each."""
+PARTS = ("training", "encoding", "prediction", "mixed users", "adapters together")
+
+
+def measure(
+    parts: list[str], size: str, shape: tuple[int, int, int], device: str, scale: int, repeats: int, rate: float
+) -> None:
+    """The ``parts`` at one size of encoder, a cell each."""
     width, layers, heads = shape
     with tempfile.TemporaryDirectory() as made:
         folder = random_encoder(Path(made), width=width, layers=layers, heads=heads, positions=128, vocabulary=30522)
@@ -220,15 +226,15 @@ def measure(size: str, shape: tuple[int, int, int], device: str, scale: int, rep
             ours = found["seconds"]["ours"]
             return found | {"tokens a second": tokens / ours, "share of the matrix rate": times * work / ours / rate}
 
-        named = [
-            ("training", partial(fast, training, 2)),
-            ("encoding", partial(fast, encoding, 1)),
-            ("prediction", partial(fast, prediction, 1)),
-            ("mixed users", lambda: mixed_users.measure(texts[:users], users, repeats, encoder=encoder, device=device)),
-            ("adapters together", lambda: together(texts, users, repeats, encoder)),
-        ]
-        for name, part in named:
-            cell("gpu", f"{name}, {size}, {device}", part)
+        ways: dict[str, Callable[[], dict[str, Any]]] = {
+            "training": partial(fast, training, 2),
+            "encoding": partial(fast, encoding, 1),
+            "prediction": partial(fast, prediction, 1),
+            "mixed users": lambda: mixed_users.measure(texts[:users], users, repeats, encoder=encoder, device=device),
+            "adapters together": lambda: together(texts, users, repeats, encoder),
+        }
+        for part in parts:
+            cell("gpu", f"{part}, {size}, {device}", ways[part])
 
 
 def together(texts: list[str], users: int, repeats: int, encoder: Encoder) -> dict[str, Any]:
@@ -237,7 +243,7 @@ def together(texts: list[str], users: int, repeats: int, encoder: Encoder) -> di
     chosen = texts[: users * each]
     precision = resolve_precision("auto", "cuda" if torch.cuda.is_available() else "cpu")
     labels = np.arange(len(chosen)) % 2
-    return adapters_together.measure(chosen, labels, users, repeats, precision, encoder=encoder)
+    return adapters_together.measure(chosen, labels, users, repeats, precision, encoder=encoder, warm=True)
 
 
 def report() -> None:
@@ -264,11 +270,17 @@ def report() -> None:
     (RESULTS / "gpu.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def named(cell_name: str, only: list[str]) -> bool:
+    """Whether ``only`` names it, or says nothing."""
+    return not only or any(cell_name.startswith(each) for each in only)
+
+
 def main() -> None:
     """All sizes in turn, or nothing where there is no card."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--only", action="append", default=[])
     parser.add_argument("repeats", nargs="?", type=int, default=5)
     asked = parser.parse_args()
     if asked.device == "cuda" and not torch.cuda.is_available():
@@ -278,9 +290,12 @@ def main() -> None:
     rate = matrix_rate(asked.device, size=256 if asked.tiny else 8192)
     for size, shape in (TINY if asked.tiny else SIZES).items():
         scale = 16 if asked.tiny else TEXTS
-        measure(size, shape, asked.device, scale, 1 if asked.tiny else asked.repeats, rate)
+        parts = [part for part in PARTS if named(f"{part}, {size}", asked.only)]
+        if parts:
+            measure(parts, size, shape, asked.device, scale, 1 if asked.tiny else asked.repeats, rate)
     heads = Bench(asked.device, Path(), 16 if asked.tiny else 4000, asked.repeats)
-    cell("gpu", f"heads, {heads.scale // 4} users", lambda: users_heads(heads))
+    if named("heads", asked.only):
+        cell("gpu", f"heads, {heads.scale // 4} users", lambda: users_heads(heads))
     report()
 
 

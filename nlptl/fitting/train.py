@@ -79,6 +79,7 @@ def train_model(
             adaptation=adapting,
             augment=setting.recipe.augment,
         )
+    setting.accelerator.free_memory()  # it would hold every network that was ever trained
     if history is not None:
         history += logged
     return Model(network, solved.model.words, solved.model.columns, shelf_of(network))

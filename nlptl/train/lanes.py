@@ -107,7 +107,6 @@ def train_lanes(
         log({"step": number + 1, "loss": sum(by_lane.values()) / len(by_lane), "losses": by_lane})
         progress(number + 1, len(steps))
     network.eval()
-    accelerator.free_memory()  # it would hold every network that was ever trained
 
 
 def _forward_backward(

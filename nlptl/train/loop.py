@@ -190,7 +190,6 @@ def train(
         average.keep()
     state.keep_best()
     network.eval()
-    accelerator.free_memory()  # it would hold every network that was ever trained
     return state.history
 
 

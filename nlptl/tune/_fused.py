@@ -13,14 +13,16 @@ from torch.autograd.function import once_differentiable
 class _LowRank(torch.autograd.Function):
     """``x Wᵀ + b + s · (x Aᵀ) Bᵀ`` (LoRA: Hu et al. 2021, arXiv 2106.09685, eq. 3), W and b frozen.
 
-    (tokens, inputs), (outputs, inputs), (outputs,), (rank, inputs), (outputs, rank), s → (tokens, outputs).
+    (tokens, inputs), (outputs, inputs), (outputs,), (rank, inputs), (outputs, rank), s → (tokens, outputs). A and B are
+    cast to the type of x, as under autocast and in a bank; their gradients are of their own type.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        ctx.scale, ctx.dtype = scale, a.dtype
+        a, b = a.to(x.dtype), b.to(x.dtype)
         low = x @ a.T
         ctx.save_for_backward(x, weight, a, b, low)
-        ctx.scale = scale
         return nn.functional.linear(x, weight, bias).addmm_(low, b.T, alpha=scale)
 
     @staticmethod
@@ -30,11 +32,12 @@ class _LowRank(torch.autograd.Function):
         [gradient] = gradients
         through = (gradient @ b).mul_(ctx.scale)
         of_x = (gradient @ weight).addmm_(through, a) if ctx.needs_input_grad[0] else None
-        return of_x, None, None, through.T @ x, (gradient.T @ low).mul_(ctx.scale), None
+        of_a, of_b = through.T @ x, (gradient.T @ low).mul_(ctx.scale)
+        return of_x, None, None, of_a.to(ctx.dtype), of_b.to(ctx.dtype), None
 
 
 class FusedLinear(Linear):  # type: ignore[misc]  # peft has no types
-    """PEFT's layer; where a plain adapter learns beside frozen weights of its own type, in one step."""
+    """PEFT's layer; where a plain adapter learns beside frozen weights, in one step."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """(…, inputs) → (…, outputs)."""
@@ -58,6 +61,8 @@ class FusedLinear(Linear):  # type: ignore[misc]  # peft has no types
         a, b = self.lora_A[name].weight, self.lora_B[name].weight
         if base.weight.requires_grad or not (a.requires_grad and b.requires_grad):
             return False
-        if not x.dtype == base.weight.dtype == a.dtype == b.dtype or torch.is_autocast_enabled(x.device.type):
+        if x.dtype != base.weight.dtype or torch.is_autocast_enabled(x.device.type):
+            return False
+        if a.dtype != b.dtype or a.dtype not in (x.dtype, torch.float32):
             return False
         return isinstance(self.lora_dropout[name], nn.Identity)

@@ -42,6 +42,19 @@ def test_numbers_and_gradients_are_those_of_peft(monkeypatch: pytest.MonkeyPatch
     torch.testing.assert_close(told(fused, x), expected)
 
 
+def test_an_adapter_in_float32_learns_beside_weights_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, fused = pair()
+    x = torch.randn(2, 3, 6).bfloat16().requires_grad_()
+    for layer in (plain, fused):
+        layer.base_layer.bfloat16()
+    expected = told(plain, x)  # by PEFT: the adapter's products in float32
+    monkeypatch.setattr(Linear, "forward", None)
+    given = told(fused, x)
+    assert [each.dtype for each in given] == [each.dtype for each in expected]
+    for ours, theirs in zip(given, expected, strict=True):
+        assert float((ours - theirs).detach().norm() / theirs.detach().norm()) < 0.01  # 1 part in 256: bfloat16
+
+
 def test_gradients_of_gradients_are_refused_and_not_wrong() -> None:
     _, fused = pair()
     x = torch.randn(3, 6, requires_grad=True)
