@@ -21,16 +21,16 @@ class Classifier(torch.nn.Module):
         self.head = torch.nn.Linear(body.config.hidden_size, labels)
 
     def forward(self, input_ids: Any, attention_mask: Any, labels: Any = None) -> dict[str, Any]:
-        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
         mask = attention_mask[:, :, None]
         logits = self.head((hidden * mask).sum(1) / mask.sum(1))
         loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
         return {"loss": loss, "logits": logits}
 
 
-def rows_of(tokenizer: Any, texts: list[str], labels: Any) -> list[dict[str, Any]]:
-    """What Trainer reads: token ids of at most 128, and labels."""
-    tokens = tokenizer(texts, truncation=True, max_length=128, return_token_type_ids=False)
+def rows_of(tokenizer: Any, texts: list[str], labels: Any, length: int = 128) -> list[dict[str, Any]]:
+    """What Trainer reads: token ids of at most ``length``, and labels."""
+    tokens = tokenizer(texts, truncation=True, max_length=length, return_token_type_ids=False)
     return [
         {"input_ids": ids, "attention_mask": mask, "labels": int(label)}
         for ids, mask, label in zip(tokens["input_ids"], tokens["attention_mask"], labels, strict=True)
