@@ -10,7 +10,7 @@ import numpy as np
 
 from nlptl.evaluate._scores import correct, mean_defined
 from nlptl.evaluate.compare import Mcnemar, mcnemar
-from nlptl.evaluate.intervals import bootstrap
+from nlptl.evaluate.intervals import FEW, bootstrap, with_phantom
 from nlptl.evaluate.predictions import MODEL, Scored
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ class Measured:
     """One domain, measured.
 
     ``parts`` are its rows under each seed that scored it and ``seeds`` those seeds' places among all; ``points`` is
-    (all seeds, systems, scorers), ``samples`` (resamples, systems, scorers), NaN where undefined; ``reasons`` says for
-    a scorer's name why it is undefined under some seed.
+    (all seeds, systems, scorers), ``samples`` (resamples, systems, scorers), NaN where undefined, for means over
+    domains, and ``alone`` the same for the domain's own intervals; ``reasons`` says for a scorer's name why it is
+    undefined under some seed.
     """
 
     parts: Sequence[Scored]
     seeds: tuple[int, ...]
     points: Floats
     samples: Floats
+    alone: Floats
     reasons: dict[str, str]
 
     @property
@@ -56,10 +58,26 @@ def measure(
     def score(place: int, weights: Floats) -> Floats:
         return _weighted(parts[place], systems, scorers, weights)
 
-    samples = bootstrap(score, [part.ids for part in parts], seed_draws=seed_draws[:, list(places)], rng=rng)
+    ids = [part.ids for part in parts]
+    samples = bootstrap(score, ids, seed_draws=seed_draws[:, list(places)], rng=rng)
+    samples = samples.reshape(-1, len(systems), len(scorers))
     undefined = [(scorer.name, scorer.why_not(part.labels)) for part in parts for scorer in scorers]
     reasons = {name: reason for name, reason in undefined if reason is not None}
-    return Measured(parts, places, points, samples.reshape(-1, len(systems), len(scorers)), reasons)
+    alone = _alone(samples, [scorer.name == "accuracy" for scorer in scorers], distinct(parts), rng)
+    return Measured(parts, places, points, samples, alone, reasons)
+
+
+def distinct(parts: Sequence[Scored]) -> int:
+    """How many rows were scored, each counted once."""
+    return len(np.unique(np.concatenate([part.ids for part in parts])))
+
+
+def _alone(samples: Floats, shares: Sequence[bool], rows: int, rng: np.random.Generator) -> Floats:
+    """Draws for the intervals of one domain: shares of rows with a phantom row, others NaN where rows are few."""
+    first = shares.index(True)
+    softened = with_phantom(samples[:, :, first], rows, rng=rng)[:, :, None]
+    others = samples if rows >= FEW else np.nan
+    return np.where(shares, softened, others)
 
 
 def scores(part: Scored, systems: Sequence[str], scorers: Sequence[Scorer]) -> Floats:

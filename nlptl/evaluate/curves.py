@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+from nlptl.evaluate.intervals import around, bootstrap, draw_seeds, with_phantom
 
 if TYPE_CHECKING:
     from nlptl.contracts import Floats
@@ -33,7 +33,9 @@ def accuracies(
     samples = bootstrap(
         score, [ids] * len(table), seed_draws=draw_seeds(len(table), resamples=resamples, rng=rng), rng=rng
     )
+    samples = with_phantom(samples, len(np.unique(ids)), rng=rng)
+    means = table.mean(axis=(0, 1))
     return {
-        name: {"accuracy": float(table[:, :, place].mean()), "ci95": list(percentiles(samples[:, place]))}
+        name: {"accuracy": float(means[place]), "ci95": list(around(means[place], samples[:, place]))}
         for place, name in enumerate(right)
     }

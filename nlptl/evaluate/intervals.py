@@ -1,7 +1,14 @@
 """95 % intervals by the bootstrap: over rows, over seeds and rows, and of the difference of two systems.
 
 What an interval means: rows are drawn again, with replacement, from the scored rows; 95 % of the draws' scores lie
-inside. It speaks of other rows from the same domains, not of other domains, and not of another training set.
+inside. It speaks of other rows from the same domains, not of other domains, and not of another training set. Of n rows
+n − 1 are drawn, so that a mean varies by as much as it should (Rao & Wu 1988, JASA 83(401)): of three rows, three draws
+would vary by a third too little, and so would the mean over forty users of three rows each. A domain of one row does
+not vary: what it adds to the width of that mean is not known.
+
+Rows that are all answered rightly are all so in every draw, and a domain's own interval of accuracy would be the point
+1. ``with_phantom`` adds the one row that Jeffreys' prior stands for. No such row can be made for other metrics: of
+fewer than ``FEW`` rows they have no interval.
 
 With several seeds, seeds and rows are drawn again independently of one another, and a row that several seeds score
 moves in all of them together (the pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1(2)). Where seeds
@@ -25,6 +32,8 @@ from nlptl.evaluate._scores import ratio
 if TYPE_CHECKING:
     from nlptl.contracts import Floats
 
+FEW = 20
+"""Scored rows below which draws of them say little of a metric that is no share of rows."""
 CELLS = 2_000_000
 """Weights held at once, so that many rows do not take memory with them."""
 
@@ -64,11 +73,27 @@ def bootstrap(
 
 def _draw_rows(rows: int, *, resamples: int, rng: np.random.Generator) -> Iterator[tuple[int, Floats]]:
     """Blocks of (resamples, rows) counts of draws with replacement, each with the place of its first resample."""
-    block = max(1, CELLS // rows)
+    block, draws = max(1, CELLS // rows), max(1, rows - 1)
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        drawn = rng.integers(rows, size=(size, rows)) + rows * np.arange(size)[:, None]
+        drawn = rng.integers(rows, size=(size, draws)) + rows * np.arange(size)[:, None]
         yield start, np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
+
+
+def with_phantom(samples: Floats, rows: int, *, rng: np.random.Generator) -> Floats:
+    """Draws of shares of rows, as if there were one row more, whose part in a draw is right and the rest wrong.
+
+    The row's share of a draw is Beta(1, rows), as of a Bayesian bootstrap (Rubin 1981, Annals of Statistics 9(1)), and
+    its part that is right Beta(½, ½): where all rows or none are right, percentiles are those of the posterior under
+    Jeffreys' prior, Beta(right + ½, wrong + ½) (Brown, Cai & DasGupta 2001, Statistical Science 16(2)), and near them
+    elsewhere. The share is the same for all systems and the part each one's own: of rows on which two systems agree,
+    the difference has an interval around 0 and not 0 alone.
+
+    Args:
+        samples: (resamples, systems) shares in [0, 1] of ``rows`` distinct rows.
+    """
+    share = rng.beta(1, rows, size=(len(samples), 1))
+    return (1 - share) * samples + share * rng.beta(0.5, 0.5, size=samples.shape)
 
 
 def percentiles(samples: Floats) -> tuple[float, float]:
@@ -78,3 +103,9 @@ def percentiles(samples: Floats) -> tuple[float, float]:
         return (float("nan"), float("nan"))
     low, high = np.percentile(defined, [2.5, 97.5])
     return (float(low), float(high))
+
+
+def around(point: float, samples: Floats) -> tuple[float, float]:
+    """``percentiles`` of ``samples``, moved apart where ``point`` is outside: rows all answered rightly end at 1."""
+    low, high = percentiles(samples)
+    return (float(np.minimum(low, point)), float(np.maximum(high, point)))

@@ -155,6 +155,8 @@ def resampled(module: evaluate.EvaluationModule, task: Task) -> Callable[[Floats
         values = np.full(len(weights), np.nan)
         for resample, counts in enumerate(weights.astype(np.int64)):
             rows = np.repeat(np.arange(len(counts)), counts)
+            if not len(rows):
+                continue
             inputs = {"prediction_scores" if takes_scores else "predictions": given[rows], "references": labels[rows]}
             values[resample] = next(iter(module.compute(**inputs).values()))
         return values

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlptl.evaluate._measure import Measured, mean_over, measure, scores, votes
+from nlptl.evaluate._measure import Measured, distinct, mean_over, measure, scores, votes
 from nlptl.evaluate._reliability import reliability
 from nlptl.evaluate._scores import decide
 from nlptl.evaluate.baselines import BASELINES
 from nlptl.evaluate.compare import Mcnemar, holm
-from nlptl.evaluate.intervals import draw_seeds, percentiles
+from nlptl.evaluate.intervals import around, draw_seeds
 from nlptl.evaluate.predictions import MODEL, Predictions, Scored, joined
 from nlptl.evaluate.scorers import Scorer, scorers
 
@@ -124,19 +124,25 @@ def _pooled(by_domain: Mapping[str, Sequence[Scored]], systems: Sequence[str], m
 
 def _system_table(domains: Mapping[str, Measured], system: int, names: Sequence[str], pooled: Floats) -> dict[str, Any]:
     points = mean_over([measured.means for measured in domains.values()])[system]
-    samples = mean_over([measured.samples for measured in domains.values()])[:, system]
+    samples = _together(domains)[:, system]
     return {
         "overall": _named(names, points),
-        "overall_ci95": _intervals(names, samples),
+        "overall_ci95": _intervals(names, samples, points),
         "pooled": _named(names, pooled[system]),
         "domains": {
             name: {
                 "metrics": _named(names, measured.means[system]),
-                "ci95": _intervals(names, measured.samples[:, system]),
+                "ci95": _intervals(names, measured.alone[:, system], measured.means[system]),
             }
             for name, measured in domains.items()
         },
     }
+
+
+def _together(domains: Mapping[str, Measured]) -> Floats:
+    """(resamples, systems, scorers): draws of the mean over domains; one domain's own are its mean's."""
+    several = len(domains) > 1
+    return mean_over([measured.samples if several else measured.alone for measured in domains.values()])
 
 
 def _domain_facts(parts: Sequence[Scored]) -> dict[str, Any]:
@@ -144,7 +150,7 @@ def _domain_facts(parts: Sequence[Scored]) -> dict[str, Any]:
     shipped = Counter(str(name) for part in parts for name in part.shipped)
     return {
         "n": sum(len(part.ids) for part in parts),
-        "distinct": len(np.unique(np.concatenate([part.ids for part in parts]))),
+        "distinct": distinct(parts),
         "shipped": shipped.most_common(1)[0][0],
     }
 
@@ -164,22 +170,23 @@ def _gains(domains: Mapping[str, Measured], systems: Sequence[str]) -> dict[str,
     for against, chosen in opponents.items():
         columns = {name: systems.index(system) for name, system in chosen.items()}
         points = [m.means[0, -1] - m.means[columns[name], -1] for name, m in domains.items()]
-        samples = [m.samples[:, 0, -1] - m.samples[:, columns[name], -1] for name, m in domains.items()]
+        alone = [m.alone[:, 0, -1] - m.alone[:, columns[name], -1] for name, m in domains.items()]
+        drawn = [m.samples[:, 0, -1] - m.samples[:, columns[name], -1] for name, m in domains.items()]
         pairs = {name: [(part, chosen[name]) for part in m.parts] for name, m in domains.items()}
         tests = [votes(of_domain) for of_domain in pairs.values()]
         adjusted = holm([test.p for test in tests])
         for place, name in enumerate(domains):
-            gain = _gain(points[place], samples[place], tests[place])
+            gain = _gain(points[place], alone[place], tests[place])
             each[name][against] = gain | {"p_holm": adjusted[place], "baseline": chosen[name]}
         whole = votes([pair for of_domain in pairs.values() for pair in of_domain])
-        overall[against] = _gain(float(mean_over(points)), mean_over(samples), whole)
+        overall[against] = _gain(float(mean_over(points)), mean_over(drawn if len(drawn) > 1 else alone), whole)
     return {"overall": overall, "domains": each}
 
 
 def _gain(point: float, samples: Floats, test: Mcnemar) -> dict[str, Any]:
     return {
         "accuracy": _number(point),
-        "ci95": [_number(end) for end in percentiles(samples)],
+        "ci95": _ends(samples, point),
         "p": test.p,
         "only_model": test.only_a,
         "only_baseline": test.only_b,
@@ -223,8 +230,12 @@ def _named(names: Sequence[str], values: Floats) -> dict[str, float | None]:
     return {name: _number(value) for name, value in zip(names, values, strict=False)}
 
 
-def _intervals(names: Sequence[str], samples: Floats) -> dict[str, list[float | None]]:
-    return {name: [_number(end) for end in percentiles(samples[:, place])] for place, name in enumerate(names)}
+def _intervals(names: Sequence[str], samples: Floats, points: Floats) -> dict[str, list[float | None]]:
+    return {name: _ends(samples[:, place], points[place]) for place, name in enumerate(names)}
+
+
+def _ends(samples: Floats, point: float) -> list[float | None]:
+    return [_number(end) for end in around(point, samples)]
 
 
 def _number(value: float) -> float | None:

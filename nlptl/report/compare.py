@@ -12,7 +12,7 @@ import numpy as np
 from nlptl.errors import DataError
 from nlptl.evaluate._scores import correct, mean_defined, ratio
 from nlptl.evaluate.compare import Mcnemar, holm, mcnemar
-from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+from nlptl.evaluate.intervals import around, bootstrap, draw_seeds, with_phantom
 from nlptl.evaluate.predictions import MODEL, Predictions
 from nlptl.report.table import OVERALL, interval, number, points, tone
 
@@ -128,17 +128,17 @@ def _compare_task(task: str, rows: pd.DataFrame, rng: np.random.Generator) -> li
     seeds = sorted(rows["seed"].unique())
     draws = draw_seeds(len(seeds), resamples=RESAMPLES, rng=rng)
     domains = {str(name): of_domain for name, of_domain in rows.groupby("domain_a")}
-    samples = [_resampled_gain(of_domain, seeds, draws, rng) for of_domain in domains.values()]
+    samples = [_resampled(of_domain, seeds, draws, rng) for of_domain in domains.values()]
     tests = [_test(of_domain) for of_domain in domains.values()]
     adjusted = holm([test.p for test in tests])
     made = []
     for place, (name, of_domain) in enumerate(domains.items()):
         a, b = (float(of_domain.groupby("seed")[column].mean().mean()) for column in ("right_a", "right_b"))
-        ends = percentiles(samples[place])
+        ends = around(b - a, _gain(with_phantom(samples[place], of_domain["id"].nunique(), rng=rng)))
         made.append(Paired(task, name, len(of_domain), a, b, b - a, ends, tests[place], adjusted[place]))
     if len(made) > 1:
         a, b = (float(np.mean([getattr(row, key) for row in made])) for key in ("accuracy_a", "accuracy_b"))
-        ends = percentiles(mean_defined(np.stack(samples, axis=1)))
+        ends = around(b - a, mean_defined(np.stack([_gain(each) for each in samples], axis=1)))
         made.append(Paired(task, OVERALL, len(rows), a, b, b - a, ends, _test(rows), None))
     return made
 
@@ -147,14 +147,18 @@ def _test(rows: pd.DataFrame) -> Mcnemar:
     return mcnemar(*(rows[key].to_numpy() for key in ("right_a", "right_b", "id")))
 
 
-def _resampled_gain(rows: pd.DataFrame, seeds: Sequence[Any], draws: Floats, rng: np.random.Generator) -> Floats:
-    """(resamples,) gains of B over A on draws of seeds and rows."""
+def _gain(samples: Floats) -> Floats:
+    return samples[:, 1] - samples[:, 0]
+
+
+def _resampled(rows: pd.DataFrame, seeds: Sequence[Any], draws: Floats, rng: np.random.Generator) -> Floats:
+    """(resamples, 2) accuracies of A and B on draws of seeds and rows."""
     parts = [(place, rows[rows["seed"] == seed]) for place, seed in enumerate(seeds)]
     parts = [(place, part) for place, part in parts if len(part)]
-    gains = [part["right_b"].to_numpy(float) - part["right_a"].to_numpy(float) for _, part in parts]
+    rights = [part[["right_a", "right_b"]].to_numpy(float) for _, part in parts]
 
     def score(part: int, weights: Floats) -> Floats:
-        return ratio(weights @ gains[part], weights.sum(axis=1))[:, None]
+        return ratio(weights @ rights[part], weights.sum(axis=1, keepdims=True))
 
     ids = [part["id"].to_numpy() for _, part in parts]
-    return bootstrap(score, ids, seed_draws=draws[:, [place for place, _ in parts]], rng=rng)[:, 0]
+    return bootstrap(score, ids, seed_draws=draws[:, [place for place, _ in parts]], rng=rng)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlptl.evaluate.intervals import FEW
 from nlptl.transfer.match import listed
 
 if TYPE_CHECKING:
@@ -149,18 +150,27 @@ def opponent(task: Mapping[str, Any]) -> str:
 
 
 def _losses(task: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each baseline or lower rung that is ahead of the model on a domain."""
+    """A line for each baseline or lower rung that is ahead of the model on a domain: where rows are few, if surely."""
     for domain, gains in task["gains"]["domains"].items():
         for system in (*task["baselines"], *task["rungs"]):
             gain = gains[system]
-            if gain["accuracy"] < 0:
+            if gain["accuracy"] < 0 and (tone(gain) == "worse" or not _few(task, domain)):
                 ends = "[{:.1f}, {:.1f}]".format(*(round(-100 * end, 1) + 0.0 for end in reversed(gain["ci95"])))
                 sure = "" if tone(gain) == "worse" else ", not a sure difference"
                 yield f"{system} is better on {domain} by {-100 * gain['accuracy']:.1f} points {ends}{sure}"
 
 
+def _few(task: Mapping[str, Any], domain: str) -> bool:
+    return bool(task["domains"][domain]["distinct"] < FEW)
+
+
 def _notes(task: Mapping[str, Any]) -> Iterator[str]:
     """A line for each metric that the rows of some domains cannot show, and why; and who could not be measured."""
+    if few := [domain for domain in task["domains"] if _few(task, domain)]:
+        yield (
+            f"{len(few)} scored on fewer than {FEW} rows, which tell little: only accuracy has an interval there, a "
+            f"baseline ahead is named only if surely: {listed(few)}"
+        )
     if alone := task.get("unmeasured"):
         yield f"{len(alone)} served without a labelled row to be scored by, so how well is not known: {listed(alone)}"
     without: dict[tuple[str, str], list[str]] = {}

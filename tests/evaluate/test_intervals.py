@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nlptl.evaluate import _scores
-from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles, with_phantom
 
 
 def share(rows: list[np.ndarray]):
@@ -53,7 +53,7 @@ def test_blocks_do_not_change_what_a_resample_is(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(intervals, "CELLS", 30)
     samples = bootstrap(score, [np.arange(10)], seed_draws=np.ones((7, 1)), rng=np.random.default_rng(0))
     assert [len(block) for block in seen] == [3, 3, 1]
-    np.testing.assert_array_equal(samples, np.full((7, 1), 10.0))  # every resample holds as many rows as there are
+    np.testing.assert_array_equal(samples, np.full((7, 1), 9.0))  # every resample holds as many rows, but one
 
 
 def test_undefined_seeds_are_passed_over_and_nothing_defined_is_nan() -> None:
@@ -71,3 +71,30 @@ def test_one_seed_is_never_drawn_away_and_draws_follow_the_generator() -> None:
     twice = [draw_seeds(3, resamples=50, rng=np.random.default_rng(7)) for _ in range(2)]
     np.testing.assert_array_equal(*twice)
     assert (twice[0].sum(axis=1) == 3).all() and (twice[0] == 0).any()
+
+
+def test_draws_of_few_rows_vary_as_their_mean_does() -> None:
+    rows = np.array([0.0, 1.0, 1.0])
+    rng = np.random.default_rng(0)
+    samples = bootstrap(share([rows]), [np.arange(3)], seed_draws=np.ones((20000, 1)), rng=rng)
+    assert samples.var() == pytest.approx(rows.var(ddof=1) / 3, rel=0.03)  # three draws of three rows: 2/3 of it
+
+
+def test_rows_all_answered_rightly_have_the_interval_of_jeffreys() -> None:
+    from scipy.stats import beta
+
+    for rows in (1, 3, 60):
+        draws = with_phantom(np.ones((40000, 1)), rows, rng=np.random.default_rng(0))[:, 0]
+        assert percentiles(draws) == pytest.approx(beta.ppf([0.025, 0.975], rows + 0.5, 0.5), abs=0.005)
+
+
+@pytest.mark.parametrize(("rows", "p"), [(8, 0.9), (20, 0.95), (20, 0.7), (60, 0.98)])
+def test_intervals_of_few_rows_hold_the_truth(rows: int, p: float) -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(400):
+        right = (rng.random(rows) < p).astype(float)
+        samples = bootstrap(share([right]), [np.arange(rows)], seed_draws=np.ones((300, 1)), rng=rng)
+        low, high = percentiles(with_phantom(samples, rows, rng=rng)[:, 0])
+        held.append(low <= p <= high)
+    assert np.mean(held) >= 0.91  # without the row beside: .57, .66, .94, .70
