@@ -3,12 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from nlptl import __version__
 from nlptl.cli import main
 from nlptl.errors import DataError, RunError
 from nlptl.recipe import Recipe
@@ -47,7 +49,9 @@ def replace(monkeypatch: pytest.MonkeyPatch) -> Replace:
     """Put functions in the place of a module that is slow to import."""
 
     def put(name: str, **functions: Any) -> None:
+        spec = find_spec(name)
         module = ModuleType(name)
+        module.__path__ = spec.submodule_search_locations or [] if spec else []  # modules within stay as they are
         vars(module).update(functions)
         monkeypatch.setitem(sys.modules, name, module)
 
@@ -167,6 +171,12 @@ def test_run_hands_over_what_was_asked(replace: Replace, capsys: pytest.CaptureF
     assert status("run", "spam.yaml", "seed=3", "--out", "there", "train.lr=1e-4", "--resume") == 0
     assert asked == [Recipe.load("spam.yaml", "seed=3", "train.lr=1e-4"), Path("there"), True]
     assert capsys.readouterr().out == "the table\nReport: runs/spam/report.html\nModel: runs/spam/model\n"
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0 and capsys.readouterr().out == f"nlptl {__version__}\n"
 
 
 def test_check_says_what_would_be_read(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from nlptl import __version__
 from nlptl.cli.console import console, echo, is_main_process, say_error, write_asked
 from nlptl.cli.looking import COMMANDS
 from nlptl.errors import NlptlError, RecipeError
 
 app = typer.Typer(
-    help="Transfer learning for text: a recipe becomes the model that serves each domain best.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,6 +41,15 @@ Reading = Annotated[
 FILES = "csv, tsv, jsonl, parquet, mbox or eml files: one, a folder, or mail/{user}/inbox.mbox; or maildirs."
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def _told_version(asked: bool) -> None:
+    if asked:
+        echo(f"nlptl {__version__}")
+        raise typer.Exit()
+
+
+Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_told_version, help="Say which.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -69,6 +78,15 @@ def _told(error: Exception) -> int:
         "This is a mistake of nlptl or of a library below it; run again with --debug for the traceback."
     )
     return 1
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_told_version, help="Say which.")
+    ] = False,
+) -> None:
+    """Transfer learning for text: a recipe becomes the model that serves each domain best."""
 
 
 @app.command()

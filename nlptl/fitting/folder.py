@@ -15,13 +15,14 @@ from typing import Any
 
 import yaml
 
+from nlptl import __version__
 from nlptl.contracts import Quarantine
 from nlptl.errors import RecipeError, RunError
 from nlptl.recipe import Recipe
 from nlptl.recipe.text import as_yaml
 from nlptl.train.gather import while_others_wait
 
-STACK = ("nlptl", "torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "scikit-learn", "numpy")
+STACK = ("torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "scikit-learn", "numpy")
 
 _OURS = (
     "recipe.yaml", "lock.json", "metrics.jsonl", "results.json", "report.html", "rejected.jsonl", "predictions.parquet",
@@ -105,7 +106,7 @@ def lock(
 ) -> dict[str, Any]:
     """What it takes to run again to the same numbers: versions, hashes of data and encoder, device, command."""
     return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in STACK},
+        "versions": {"python": platform.python_version(), "nlptl": __version__, **{p: version(p) for p in STACK}},
         "platform": platform.platform(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "seed": recipe.seed,
