@@ -5,6 +5,7 @@
 `mlp` head over frozen vectors, with batch norm, mixup, an exponential average, eda; `lora` at its defaults, with eda,
 cutoff, mixup, the average; `top_layers: 2`, with mixout at .7 and with L2-SP. Nothing is tuned. Augmentation that does
 not win on the rows that choose is not kept: then the cell is the plain one's, and `kept` says of how many it was.
+The three that train, also with `refit`, and with all 100 rows from the first, none of which chooses (`all rows`).
 
 Each cell (set, setting, seed) is a line of `results/overfitting.jsonl`; `table` writes `results/overfitting.md`.
 
@@ -40,13 +41,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mlp, batch norm": MLP | {"heads": {"label": {"kind": "mlp", "batch_norm": True}}},
     "mlp, mixup": MLP | {"augment": [{"kind": "mixup"}]},
     "mlp, ema": MLP | {"train": MLP["train"] | {"average": "ema"}},
+    "mlp, refit": MLP | {"train": MLP["train"] | {"refit": True}},
+    "mlp, all rows": MLP | {"train": MLP["train"] | {"validation": 0.0}},
     "mlp, eda": MLP | {"augment": [{"kind": "eda"}]},
     "lora": {"tune": LORA},
     "lora, eda": {"tune": LORA, "augment": [{"kind": "eda"}]},
     "lora, cutoff": {"tune": LORA, "augment": [{"kind": "cutoff"}]},
     "lora, mixup": {"tune": LORA, "augment": [{"kind": "mixup"}]},
     "lora, ema": {"tune": LORA, "train": {"average": "ema"}},
+    "lora, refit": {"tune": LORA, "train": {"refit": True}},
+    "lora, all rows": {"tune": LORA, "train": {"validation": 0.0}},
     "top 2": {"tune": TOP},
+    "top 2, refit": {"tune": TOP, "train": {"refit": True}},
+    "top 2, all rows": {"tune": TOP, "train": {"validation": 0.0}},
     "top 2, mixout": {"tune": TOP, "train": {"mixout": 0.7}},
     "top 2, L2-SP": {"tune": TOP, "train": {"l2_sp": 0.01}},
 }
