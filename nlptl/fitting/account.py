@@ -17,7 +17,7 @@ class Account:
     Attributes:
         encoded: distinct texts that went through the frozen encoder.
         stored: distinct texts whose vectors were found in the store.
-        refits: one entry for each training on all rows once how long was chosen: rows, epochs, seconds.
+        refits: one entry for each training on all rows, those that had been held back to choose among them.
         reuse: one entry for each set of texts that a training met with frozen lower layers.
         scratch: parameters of the network that learned from scratch; None where none did.
     """

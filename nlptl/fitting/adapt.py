@@ -113,7 +113,7 @@ def corrected(
 
     The target's label shares are read off the solved heads' answers, whose logits out of fold tell how far to trust
     them. A model that was trained further is calibrated on the rows that were held back, where there are any, by the
-    answers of the training that they did not teach, ``judged``.
+    answers of ``judged``: the model that they did not teach, which is another one once all rows have taught.
     """
     corpus = setting.corpus
     weighs = any(isinstance(way, Importance) for way in setting.recipe.adapt)
