@@ -49,7 +49,7 @@ def losses(made: Network, examples: Examples, *, reuse: bool) -> list[float]:
     if reuse and examples.tokens is not None:
         examples = replace(examples, tokens=with_lower(made.backbone, examples.tokens, made.readings))
     with tempfile.TemporaryDirectory() as folder:
-        logged = train(
+        logged, _ = train(
             made, examples, validation=None, settings=SETTINGS, seed=0, folder=Path(folder), fingerprint="",
             resume=False, accelerator=Accelerator(cpu=True), log=lambda entry: None, progress=lambda done, total: None,
         )  # fmt: skip

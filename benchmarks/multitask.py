@@ -106,7 +106,7 @@ def systems(folder: Path, which: str, seed: int, todo: list[str]) -> Iterator[di
         trained = partial(train_model, seed=seed)
         none = np.array([], dtype=np.int64)
         for system in todo:
-            began, history = time.perf_counter(), []
+            began, cosines = time.perf_counter(), []
             if system == SOLVED:
                 answers = answer(setting, turn, solved.model)
             elif system == SOLO:
@@ -115,9 +115,9 @@ def systems(folder: Path, which: str, seed: int, todo: list[str]) -> Iterator[di
             else:
                 here = setting.recipe.model_copy(update={"balance": find("balance", system)()})
                 balanced, named = replace(setting, recipe=here), replace(turn, name=f"{turn.name} {system}")
-                model = train_model(balanced, named, none, solved, seed=seed, history=history)
-                answers = answer(setting, turn, model)
-            cosines = [entry["conflicts"] for entry in history if "conflicts" in entry]
+                taught = train_model(balanced, named, none, solved, seed=seed)
+                answers = answer(setting, turn, taught.model)
+                cosines = [entry["conflicts"] for entry in taught.history if "conflicts" in entry]
             yield {
                 "set": which, "seed": seed, "system": system, "seconds": round(time.perf_counter() - began, 1),
                 "conflicts": np.round(np.mean(cosines, axis=0), 3).tolist() if cosines else None,

@@ -141,8 +141,8 @@ def prepared(case: dict[str, Any], seed: int, body: str, folder: Path) -> Callab
         anew = kind == "importance" or setting.vectors is not vectors
         solved = solve_turn(setting, turn, groups, seed=seed) if anew else shared
         nothing = np.empty(0, dtype=np.int64)
-        model = train_model(setting, turn, nothing, solved, seed=seed) if trains(mine) else solved.model
-        model, notes = corrected(setting, turn, nothing, solved, model)
+        model = train_model(setting, turn, nothing, solved, seed=seed).model if trains(mine) else solved.model
+        model, notes = corrected(setting, turn, nothing, solved, model, model)
         shares, truth = answer(setting, turn, model)["task"], corpus.encoded["task"][turn.score]
         shares, truth = shares[truth >= 0], truth[truth >= 0]
         return {

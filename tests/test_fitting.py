@@ -98,6 +98,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 LORA = {"tune": {"kind": "lora", "rank": 2}, "train": {"max_steps": 6, "batch_tokens": 256, "checkpoint_steps": 2}}
+REFIT = {**LORA, "train": {"epochs": 3, "batch_rows": 16, "validation": 0.3, "refit": True}}
 CONTRASTIVE = {"tune": {"kind": "contrastive", "keep": "always", "steps": 2}, "transfer": {"target_labels": 8}}
 
 
@@ -326,8 +327,8 @@ def test_rows_held_back_for_validation_teach_nothing_of_ours(tiny_encoder: Path,
 
 @pytest.mark.parametrize(
     "sections",
-    [LORA, {**LORA, "transfer": {"choose": "auto", "target": ["cy"], "target_labels": 4}}, CONTRASTIVE],
-    ids=["lora", "the gate's rehearsals", "contrastive"],
+    [LORA, REFIT, {**LORA, "transfer": {"choose": "auto", "target": ["cy"], "target_labels": 4}}, CONTRASTIVE],
+    ids=["lora", "refit", "the gate's rehearsals", "contrastive"],
 )
 def test_two_processes_leave_one_run(tiny_encoder: Path, table: Path, tmp_path: Path, sections: dict[str, Any]) -> None:
     """The same answers as one process, one run folder, and the table printed once."""

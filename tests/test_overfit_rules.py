@@ -8,6 +8,7 @@ from nlptl.errors import RecipeError
 from nlptl.recipe import Recipe
 
 LORA: dict[str, Any] = {"tune": {"kind": "lora"}, "train": {"validation": 0.2}}
+REFIT: dict[str, Any] = {"tune": {"kind": "lora"}, "train": {"validation": 0.2, "refit": True}}
 MLP: dict[str, Any] = {"heads": {"spam": {"kind": "mlp", "batch_norm": True}}, "train": {"validation": 0.2}}
 
 
@@ -61,6 +62,24 @@ def recipe(**sections: Any) -> Recipe:
             "augment: eda is not made with tune.per: domain",
         ),
         (MLP | {"adapt": [{"kind": "coral"}]}, "heads.spam.batch_norm: norms by the rows of a batch, and coral"),
+        (
+            {"tune": {"kind": "lora"}, "train": {"refit": True}},
+            "train.refit: trains on all rows for as long as held-back ones have chosen, and none are held back",
+        ),
+        ({"train": {"validation": 0.2, "refit": True}}, "train.refit: has nothing to do: every head is solved"),
+        (
+            {"tune": {"kind": "lora", "per": "domain"}, "train": {"refit": True}},
+            "train.refit: has nothing to do: with tune.per: domain no rows are held back",
+        ),
+        (
+            {"tune": {"kind": "contrastive"}, "train": {"refit": True}},
+            "train.refit: has nothing to do: with tune.kind contrastive no rows are held back",
+        ),
+        (
+            REFIT | {"evaluate": {"scratch": True}},
+            "train.refit: trains ours once more, and evaluate.scratch is trained once, on fewer rows",
+        ),
+        (REFIT | {"evaluate": {"solo": True}}, "train.refit: trains ours once more, and evaluate.solo"),
     ],
 )
 def test_a_rule_between_sections(sections: dict[str, Any], expected: str) -> None:
@@ -74,6 +93,8 @@ def test_a_rule_between_sections(sections: dict[str, Any], expected: str) -> Non
         {"augment": [{"kind": "eda"}]},
         LORA | {"augment": [{"kind": "eda"}, {"kind": "cutoff"}]},
         MLP | {"augment": [{"kind": "mixup"}]},
+        REFIT,
+        REFIT | {"tune": {"kind": "auto"}, "augment": [{"kind": "mixup"}]},
         {"tune": {"kind": "top_layers"}, "train": {"mixout": 0.9, "average": "swa"}},
     ],
 )

@@ -17,12 +17,14 @@ class Account:
     Attributes:
         encoded: distinct texts that went through the frozen encoder.
         stored: distinct texts whose vectors were found in the store.
+        refits: one entry for each training on all rows, those that had been held back to choose among them.
         reuse: one entry for each set of texts that a training met with frozen lower layers.
         scratch: parameters of the network that learned from scratch; None where none did.
     """
 
     encoded: int = 0
     stored: int = 0
+    refits: list[dict[str, Any]] = field(default_factory=list)
     reuse: list[dict[str, Any]] = field(default_factory=list)
     scratch: dict[str, int] | None = None
 
@@ -70,6 +72,7 @@ def cost(
         "seconds": dict(seconds),
         "peak_rss_mb": peak_rss_mb,
         "texts": {"encoded": account.encoded, "stored": account.stored},
+        "refit": list(account.refits),
         "reuse": list(account.reuse),
         SCRATCH: scratch,
     }

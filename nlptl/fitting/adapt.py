@@ -107,12 +107,13 @@ def spread(weights: Floats, taught: Ints, rows: Ints) -> Floats:
 
 
 def corrected(
-    setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, model: Model
+    setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, model: Model, judged: Model
 ) -> tuple[Model, dict[str, str]]:
     """``model`` after what is corrected once training is over, and what was found on the way, by task.
 
     The target's label shares are read off the solved heads' answers, whose logits out of fold tell how far to trust
-    them. A model that was trained further is calibrated on the rows that were held back from it, where there are any.
+    them. A model that was trained further is calibrated on the rows that were held back, where there are any, by the
+    answers of ``judged``: the model that they did not teach, which is another one once all rows have taught.
     """
     corpus = setting.corpus
     weighs = any(isinstance(way, Importance) for way in setting.recipe.adapt)
@@ -130,7 +131,7 @@ def corrected(
         rows = corpus.labelled(name, held_back)
         if model is not solved.model and len(rows):
             temperature = fit_temperature(
-                corpus.tasks[name], logits_of(setting, model, rows)[name], corpus.encoded[name][rows]
+                corpus.tasks[name], logits_of(setting, judged, rows)[name], corpus.encoded[name][rows]
             )
         offsets, found = ways[0].offsets(answers, temperature)
         notes[name] = "; ".join(filter(None, [notes[name], found]))

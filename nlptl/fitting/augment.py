@@ -24,12 +24,18 @@ from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.train.gather import of_first
+from nlptl.train.state import Length
 from nlptl.transfer.plan import Turn
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What a turn came to: its rows with their near-duplicate groups, the heads below, the model, and how."""
+    """What a turn came to: its rows with their near-duplicate groups, the heads below, the model, and how.
+
+    Attributes:
+        judged: the model that the rows held back did not teach; another than ``model`` once that was trained on all.
+        length: how long the model learned, where the loop says so.
+    """
 
     setting: Setting
     turn: Turn
@@ -39,6 +45,8 @@ class Learned:
     by_layer: tuple[float, ...]
     climbed: list[dict[str, Any]]
     history: list[dict[str, Any]]
+    judged: Model
+    length: Length | None
 
 
 Learn: TypeAlias = Callable[[Setting, Turn, Ints], Learned]
@@ -96,18 +104,23 @@ def augmented(learn: Learn, setting: Setting, turn: Turn, groups: Ints, held_bac
     plain = learn(bare, turn, groups)
     if not ways:
         return plain, []
-    views = setting.corpus.views_of(turn.teach)
-    origins = np.searchsorted(turn.teach, setting.corpus.origins[views - len(setting.corpus.dataset)])
-    name = f"{turn.name} augmented"
-    wide = replace(turn, name=name, teach=np.concatenate([turn.teach, views]))
-    with_all = learn(setting, wide, np.concatenate([groups, groups[origins]]))
+    wide, of_wide = widened(setting, turn, groups)
+    with_all = learn(setting, replace(wide, name=f"{turn.name} augmented"), of_wide)
     without, with_ = (_losses(setting, each, turn, held_back) for each in (plain, with_all))
     kept = of_first(wins(with_, without))
     told = {
-        "augment": "+".join(way.kind for way in ways), "rows added": len(views), "rows that chose": len(without),
+        "augment": "+".join(way.kind for way in ways), "rows added": len(wide.teach) - len(turn.teach),
+        "rows that chose": len(without),
         "loss without": float(without.mean()), "loss with": float(with_.mean()), "kept": kept,
     }  # fmt: skip
     return (with_all if kept else plain), [told]
+
+
+def widened(setting: Setting, turn: Turn, groups: Ints) -> tuple[Turn, Ints]:
+    """``turn`` taught by the views of its rows too, and the groups of all: a view is in that of its row."""
+    views = setting.corpus.views_of(turn.teach)
+    origins = np.searchsorted(turn.teach, setting.corpus.origins[views - len(setting.corpus.dataset)])
+    return replace(turn, teach=np.concatenate([turn.teach, views])), np.concatenate([groups, groups[origins]])
 
 
 def _losses(setting: Setting, learned: Learned, turn: Turn, held_back: Ints) -> npt.NDArray[np.float64]:

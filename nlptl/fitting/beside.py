@@ -13,10 +13,11 @@ from nlptl.evaluate.compare import holm
 
 if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting, SolvedTurn
+    from nlptl.fitting.train import Taught
     from nlptl.saved import Model
     from nlptl.transfer.plan import Turn
 
-    Trained: TypeAlias = Callable[[Setting, Turn, Ints, SolvedTurn], Model]
+    Trained: TypeAlias = Callable[[Setting, Turn, Ints, SolvedTurn], Taught]
 
 SOLO = "solo"
 """The system that answers each task by a model of its own, trained as ours on the rows of that task alone."""
@@ -35,7 +36,7 @@ def solo_models(
         alone = _only(setting, task)
         rows = replace(turn, name=f"{turn.name} {SOLO} {task}", teach=setting.corpus.labelled(task, turn.teach))
         heads = replace(solved, folds={task: solved.folds[task]}, heads={task: solved.heads[task]})
-        models[task] = trained(alone, rows, setting.corpus.labelled(task, held_back), heads)
+        models[task] = trained(alone, rows, setting.corpus.labelled(task, held_back), heads).model
     return models
 
 

@@ -33,10 +33,14 @@ log = logging.getLogger("nlptl")
 
 
 def calibrations(
-    setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, model: Model, out_of_fold: Mapping[str, Floats]
+    setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, judged: Model, out_of_fold: Mapping[str, Floats]
 ) -> dict[str, Calibration]:
     """By task that asks for one: of a solved head by its logits out of fold, of what learned further by those of
-    ``model`` for the rows ``held_back`` from it. These are few, so that one temperature serves all domains.
+    ``judged`` for the rows ``held_back`` from it. These are few, so that one temperature serves all domains.
+
+    Where all rows taught once more after that, the new model keeps what its twin was given: as solved heads do, whose
+    logits out of fold are those of heads that fewer rows taught, and as ``CalibratedClassifierCV(ensemble=False)`` of
+    scikit-learn does.
 
     Args:
         out_of_fold: by task with per-domain heads, the (rows, outputs) logits of its teaching rows; for the others
@@ -48,7 +52,7 @@ def calibrations(
     corpus, fitted = setting.corpus, {}
     asked = {name: task for name, task in corpus.tasks.items() if getattr(task.head, "calibrate", None) is not None}
     trained = {name for name, task in asked.items() if learns(setting.recipe, task.head)}
-    answered = logits_of(setting, model, held_back) if trained and len(held_back) else {}
+    answered = logits_of(setting, judged, held_back) if trained and len(held_back) else {}
     for name, task in asked.items():
         if name in trained:
             rows, logits = held_back, answered.get(name, np.zeros((0, task.outputs)))
@@ -73,10 +77,11 @@ def calibrations(
 
 def _held_back(recipe: Recipe) -> str:
     """What the rows held back are, and whether they are wholly fresh."""
+    held = "held back from the training before the refit" if recipe.train.refit else "held back"
     if isinstance(recipe.tune, Contrastive):
-        return "held back, which may have chosen the rung too"
+        return f"{held}, which may have chosen the rung too"
     by_loss = recipe.train.select not in CRITERIA and not apart(recipe)
-    return "held back, which chose the epoch too" if by_loss else "held back"
+    return f"{held}, which chose the epoch too" if by_loss else held
 
 
 def with_calibrations(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.errors import RecipeError
 from nlptl.fitting.setting import Setting, SolvedTurn
-from nlptl.fitting.train import trains
+from nlptl.fitting.train import Taught, trains
 from nlptl.recipe import Recipe
 from nlptl.registry import find
 from nlptl.saved import Model
@@ -20,14 +20,14 @@ from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 from nlptl.tune.auto import Auto
 
-Train: TypeAlias = Callable[[Setting, Turn, Ints, SolvedTurn], Model]
+Train: TypeAlias = Callable[[Setting, Turn, Ints, SolvedTurn], Taught]
 Losses: TypeAlias = npt.NDArray[np.float64]
 
 
 def climb(
     setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, train: Train
-) -> tuple[Setting, Model, list[dict[str, Any]]]:
-    """The setting and the model of the last rung that won, and a row for each rung tried.
+) -> tuple[Setting, Taught, list[dict[str, Any]]]:
+    """The setting and the training of the last rung that won, and a row for each rung tried.
 
     Raises:
         RecipeError: there is no validation row to choose by.
@@ -38,17 +38,17 @@ def climb(
             f"turn {turn.name!r} has no validation row to choose rungs by; set train.validation, such as 0.1."
         )
     tried: list[dict[str, Any]] = []
-    best: tuple[Setting, Model, Losses] | None = None
+    best: tuple[Setting, Taught, Losses] | None = None
     for name, recipe in rungs:
         here = replace(setting, recipe=recipe)
         named = turn if len(rungs) == 1 else replace(turn, name=f"{turn.name} {name}")
-        model = train(here, named, held_back, solved) if trains(recipe) else solved.model
-        losses = validation_losses(setting, held_back, model) if len(rungs) > 1 else np.zeros(1)
+        taught = train(here, named, held_back, solved) if trains(recipe) else Taught(solved.model)
+        losses = validation_losses(setting, held_back, taught.model) if len(rungs) > 1 else np.zeros(1)
         won = best is None or of_first(wins(losses, best[2]))
         tried.append({"rung": name, "validation loss": float(losses.mean()), "won": won})
         if not won:
             break
-        best = (here, model, losses)
+        best = (here, taught, losses)
     assert best is not None
     return best[0], best[1], tried if len(rungs) > 1 else []
 

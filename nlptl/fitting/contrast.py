@@ -17,7 +17,7 @@ from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.climb import wins
 from nlptl.fitting.heads import directions_of_names
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
-from nlptl.fitting.train import train_model
+from nlptl.fitting.train import Taught, train_model
 from nlptl.heads._crossfit import Body, Choice, choose_crossfit, solve_chosen
 from nlptl.heads._reading import CHOICES, parts
 from nlptl.heads._solved import Folds, LinearWeights
@@ -27,6 +27,7 @@ from nlptl.saved import Model
 from nlptl.saved.taken import load_backbone
 from nlptl.train.contrast import Contrasting
 from nlptl.train.gather import of_first
+from nlptl.train.state import Length
 from nlptl.transfer.plan import Turn
 from nlptl.tune._contrast import has_pairs
 from nlptl.tune.contrastive import Contrastive
@@ -74,12 +75,12 @@ class Contrasted:
 
 def train_any(
     setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, *, seed: int,
-    history: list[dict[str, Any]] | None = None,
-) -> Model:  # fmt: skip
-    """The model as ``tune`` says, by contrasts or in the loop."""
+    length: Length | None = None,
+) -> Taught:  # fmt: skip
+    """The model as ``tune`` says, by contrasts or in the loop, there for ``length`` if it is given."""
     if isinstance(setting.recipe.tune, Contrastive):
-        return contrast(setting, turn, solved, seed)[1]
-    return train_model(setting, turn, held_back, solved, seed=seed, history=history)
+        return Taught(contrast(setting, turn, solved, seed)[1])
+    return train_model(setting, turn, held_back, solved, seed=seed, length=length)
 
 
 def contrast(

@@ -14,6 +14,7 @@ from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.answers import answer
 from nlptl.fitting.bank import Lanes, apart, train_bank
 from nlptl.fitting.folder import file_name
+from nlptl.fitting.refit import refitted
 from nlptl.fitting.rehearsal import Lane, Trained
 from nlptl.fitting.setting import Setting
 from nlptl.fitting.train import objective, split_off
@@ -61,6 +62,7 @@ def train_turn(setting: Setting, turn: Turn, groups: Ints, seed: int) -> tuple[M
     own, held_back = split_off(setting.recipe, turn, groups, seed)
     kept = groups[np.isin(turn.teach, own.teach)]
     learned = learn_turn(setting, own, kept, held_back=held_back, seed=seed)
+    learned, _ = refitted(learn_turn, learned, turn, groups, held_back, seed=seed)
     return learned.model, answer(learned.setting, turn, learned.model)
 
 

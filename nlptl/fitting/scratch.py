@@ -15,6 +15,7 @@ from nlptl.tune._scratch import Scratch
 if TYPE_CHECKING:
     from nlptl.contracts import Ints
     from nlptl.fitting.setting import Setting, SolvedTurn
+    from nlptl.fitting.train import Taught
     from nlptl.saved import Model
     from nlptl.transfer.plan import Turn
 
@@ -24,7 +25,7 @@ def scratch_model(
     turn: Turn,
     held_back: Ints,
     solved: SolvedTurn,
-    trained: Callable[[Setting, Turn, Ints, SolvedTurn], Model],
+    trained: Callable[[Setting, Turn, Ints, SolvedTurn], Taught],
     *,
     seed: int,
 ) -> Model:
@@ -44,7 +45,7 @@ def scratch_model(
     rng = np.random.default_rng((seed, 7))
     heads = {name: _drawn(head, rng) for name, head in solved.heads.items()}
     here, named = replace(setting, recipe=recipe, learned={}), replace(turn, name=f"{turn.name} {SCRATCH}")
-    model = trained(here, named, held_back, replace(solved, heads=heads))
+    model = trained(here, named, held_back, replace(solved, heads=heads)).model
     learning = sum(parameter.numel() for parameter in model.network.parameters())
     setting.account.scratch = {"trainable": learning, "total": learning}
     return model

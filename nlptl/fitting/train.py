@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -26,9 +26,19 @@ from nlptl.recipe import Recipe
 from nlptl.recipe.rules_heads import learns_further
 from nlptl.saved import Model
 from nlptl.train.loop import train
+from nlptl.train.state import Length
 from nlptl.transfer.plan import Turn
 from nlptl.tune._mixout import mixing_out
 from nlptl.tune.lora import Lora
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a training came to: the model, how long it learned where the loop says so, and what the loop logged."""
+
+    model: Model
+    length: Length | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def learns(recipe: Recipe, head: Head) -> bool:
@@ -48,13 +58,16 @@ def train_model(
     solved: SolvedTurn,
     *,
     seed: int,
-    history: list[dict[str, Any]] | None = None,
-) -> Model:
-    """The model after the loop: from the solved heads where the body learns, else over its vectors; what the loop
-    logged is added to ``history``."""
+    length: Length | None = None,
+) -> Taught:
+    """The model after the loop: from the solved heads where the body learns, else over its vectors.
+
+    Args:
+        held_back: rows that choose how long; none where ``length`` says it.
+    """
     if apart(setting.recipe):
         examples_of = partial(_examples, setting, turn, solved)
-        return trained_apart(setting, turn, solved, seed, examples_of, objective(setting, turn))
+        return Taught(trained_apart(setting, turn, solved, seed, examples_of, objective(setting, turn)))
     network = _network(setting, solved, seed)
     network.objective = objective(setting, turn)
     examples = partial(_examples, setting, turn, solved, network)
@@ -62,11 +75,11 @@ def train_model(
     adapting = adaptation(setting, turn, network, taught, examples, seed=seed)
     mixing = mixing_out(network.backbone.body, network.backbone.rates, setting.recipe.train.mixout)
     with bar(f"train {turn.name}") as progress, mixing:
-        logged = train(
+        history, reached = train(
             network,
             taught,
             validation=validation_rows(setting, turn, held_back, examples, seed),
-            judge=judge(setting, turn, network, examples),
+            judge=judge(setting, turn, network, examples) if length is None else None,
             settings=setting.recipe.train,
             seed=seed,
             folder=setting.folder.checkpoints / f"{seed}-{file_name(turn.name)}",
@@ -78,11 +91,11 @@ def train_model(
             balance=setting.recipe.balance,
             adaptation=adapting,
             augment=setting.recipe.augment,
+            length=length,
         )
     setting.accelerator.free_memory()  # it would hold every network that was ever trained
-    if history is not None:
-        history += logged
-    return Model(network, solved.model.words, solved.model.columns, shelf_of(network))
+    model = Model(network, solved.model.words, solved.model.columns, shelf_of(network))
+    return Taught(model, reached, history)
 
 
 def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:

@@ -27,10 +27,11 @@ from nlptl.fitting.distant import reach
 from nlptl.fitting.domains import per_domain
 from nlptl.fitting.heads import plain_cosines, prior_mean, solve_closed_form
 from nlptl.fitting.layers import with_layers
+from nlptl.fitting.refit import refitted
 from nlptl.fitting.scratch import scratch_model
 from nlptl.fitting.select import chosen_by
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
-from nlptl.fitting.train import split_off, trains
+from nlptl.fitting.train import Taught, split_off, trains
 from nlptl.fitting.weigh import Weighed, weigh_sources
 from nlptl.heads._reading import CHOICES
 from nlptl.heads._solved import Folds, Solved, solve_head
@@ -39,6 +40,7 @@ from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.saved.words import Words
 from nlptl.train.gather import while_others_wait
+from nlptl.train.state import Length
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
 from nlptl.tune.contrastive import Contrastive
@@ -80,14 +82,15 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         kept = groups[np.isin(turn.teach, own.teach)]
         learn = partial(learn_turn, held_back=held_back, seed=seed)
         learned, augmentation = augmented(learn, setting, own, kept, held_back)
+        learned, again = refitted(learn_turn, learned, turn, groups, held_back, seed=seed)
         setting, own, kept, solved, model = (
             learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
         )  # fmt: skip
         trained = partial(train_any, seed=seed)
-        model, notes = corrected(setting, own, held_back, solved, model)
+        model, notes = corrected(setting, own, held_back, solved, model, learned.judged)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
-        fitted = calibrations(setting, own, held_back, solved, model, out_of_fold)
+        fitted = calibrations(setting, own, held_back, solved, learned.judged, out_of_fold)
         spreads = with_calibrations(spreads, fitted)
         if domain_heads or fitted:
             model = Model(model.network, model.words, model.columns, model.shelf, domain_heads, fitted)
@@ -131,6 +134,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         beside[name] = beside.get(name, {}) | {"scale of prior": solved.heads[name].prior_scale}
     on_the_way: dict[str, Any] = {"climbed": learned.climbed} if learned.climbed else {}
     on_the_way |= {"augmented": augmentation} if augmentation else {}
+    on_the_way |= {"refit": again} if again else {}
     by_layer = learned.by_layer
     if by_layer:
         on_the_way |= {"top layers": getattr(setting.recipe.tune, "layers", None), "loss by layer": by_layer}
@@ -140,17 +144,21 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     return Outcome({turn.name: model}, scored, chosen, solved.heads, conflicts, decided)
 
 
-def learn_turn(setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed: int) -> Learned:
-    """Solve the heads of ``turn`` and train upon them as the recipe of ``setting`` says."""
+def learn_turn(
+    setting: Setting, turn: Turn, groups: Ints, *, held_back: Ints, seed: int, length: Length | None = None
+) -> Learned:
+    """Solve the heads of ``turn`` and train upon them as the recipe of ``setting`` says, for ``length`` if given."""
     solved = solve_turn(setting, turn, groups, seed=seed)
     setting, by_layer = with_layers(setting, turn, solved)
-    history: list[dict[str, Any]] = []
     if isinstance(setting.recipe.tune, Contrastive):
         setting, model, climbed = contrast(setting, turn, solved, seed)
+        taught = Taught(model)
     else:
-        train = partial(train_any, seed=seed, history=history)
-        setting, model, climbed = climb(setting, turn, held_back, solved, train)
-    return Learned(setting, turn, groups, solved, model, by_layer, climbed, history)
+        train = partial(train_any, seed=seed, length=length)
+        setting, taught, climbed = climb(setting, turn, held_back, solved, train)
+    return Learned(
+        setting, turn, groups, solved, taught.model, by_layer, climbed, taught.history, taught.model, taught.length
+    )
 
 
 def _rung(recipe: Recipe, task: str) -> str:

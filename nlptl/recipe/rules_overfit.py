@@ -4,6 +4,7 @@ from typing import Any
 
 from nlptl.contracts.adapt import Term
 from nlptl.contracts.augment import Cutting, Mixing
+from nlptl.recipe.rules_heads import learns_further
 from nlptl.recipe.rules_labels import Problems, sources
 
 
@@ -92,6 +93,32 @@ def batch_norm_sees_one_side(heads: Any, adapt: Any) -> Problems:
             )
 
 
+def refit_follows_a_choice(tune: Any, heads: Any, encoder: Any, adapt: Any, train: Any, evaluate: Any) -> Problems:
+    """Whether rows are held back from a training that can be made once more on all of them."""
+    if not train.refit:
+        return
+    place = ("train", "refit")
+    if tune.kind == "contrastive" or getattr(tune, "per", None) == "domain":
+        kind = "tune.kind contrastive" if tune.kind == "contrastive" else "tune.per: domain"
+        yield place, f"has nothing to do: with {kind} no rows are held back, all teach at once; set it to false."
+        return
+    if not any(learns_further(head, tune, encoder, adapt) for head in heads.values()):
+        yield place, "has nothing to do: every head is solved, by all rows; set it to false, or tune.kind to lora."
+        return
+    if train.validation == 0:
+        yield (
+            place,
+            "trains on all rows for as long as held-back ones have chosen, and none are held back; set "
+            "train.validation, such as 0.2, or refit: false.",
+        )
+    for name in ("solo", "scratch"):
+        if getattr(evaluate, name):
+            yield (
+                place,
+                f"trains ours once more, and evaluate.{name} is trained once, on fewer rows; set one of them to false.",
+            )
+
+
 OVERFIT_RULES = (
     mixout_has_a_start,
     adapters_apart_are_bare,
@@ -99,4 +126,5 @@ OVERFIT_RULES = (
     augmented_has_a_use,
     augmented_is_judged,
     batch_norm_sees_one_side,
+    refit_follows_a_choice,
 )

@@ -131,6 +131,10 @@ class Train(Settings):
         description="Share of the teaching rows that choose the epoch, if no official split does.",
     )
     validation_rows: Literal["random", "last"] = Field("random", description="last: the last rows, as Keras does.")
+    refit: bool = Field(
+        False,
+        description="Once the held-back rows have chosen, train anew on all rows for as many epochs, and serve that.",
+    )
     select: Literal["source", "importance", "snd", "entropy"] = Field(
         "source",
         description="Chooses the epoch: source or importance-weighted validation, or snd, entropy on target texts.",

@@ -28,7 +28,7 @@ from nlptl.train.gather import of_first, while_others_wait
 from nlptl.train.losses import StepLosses, cosines, task_means
 from nlptl.train.sampler import Sampler
 from nlptl.train.schedule import midway, rate_factor
-from nlptl.train.state import TrainingState
+from nlptl.train.state import Length, TrainingState
 from nlptl.train.views import StepViews
 
 MEASURED = 5
@@ -82,8 +82,10 @@ def train(
     adaptation: Adaptation | None = None,
     judge: Callable[[], dict[str, float]] | None = None,
     augment: Sequence[Augment] = (),
-) -> list[dict[str, Any]]:
-    """Train, in place, what in ``network`` requires gradients; returns what was logged.
+    length: Length | None = None,
+) -> tuple[list[dict[str, Any]], Length]:
+    """Train, in place, what in ``network`` requires gradients; returns what was logged, and how long the weights that
+    are kept have learned.
 
     With ``validation``, the weights of the epoch with the lowest validation loss, summed over tasks, are kept; a task
     whose own has not got better for ``patience`` epochs teaches no more, and the last one ends the run. The global
@@ -99,13 +101,17 @@ def train(
         judge: called at the end of each epoch in place of the validation loss: by task, what is lower for a better one.
         augment: how the rows that teach are shown; views that are texts are among ``examples`` already.
         adaptation: terms upon ``network`` whose gradients join those of the losses; logged as ``adapt.<kind>``.
+        length: how long to train, as an earlier training found it: every schedule is that of all epochs, and the run
+            ends where that one's kept weights were. None: all epochs, until validation says otherwise.
 
     Raises:
         RunError: a loss or gradient is not finite (step, epoch and rows are named, the last checkpoint is kept), or
             the checkpoint to resume from belongs to another run.
     """
-    steps = plan_steps(examples.lengths, settings, seed, Sampler.of(examples, settings))
-    beside = [] if adaptation is None else adaptation.batches(len(steps), seed)
+    planned = plan_steps(examples.lengths, settings, seed, Sampler.of(examples, settings))
+    steps = planned if length is None else [step for step in planned if step.epoch < length.epochs]
+    whole = len(planned)
+    beside = [] if adaptation is None else adaptation.batches(whole, seed)
     layers = [] if adaptation is None else [p for p in adaptation.layers.parameters() if p.requires_grad]
     optimizer = make_optimizer(network.backbone, [*network.heads.parameters(), *layers], settings)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
@@ -126,33 +132,34 @@ def train(
         state.restore(folder, fingerprint)
         for entry in state.history:
             log(entry)
+    ends = state.stopped_tasks if length is None else length.stopped
 
     for step in steps[state.step :]:
         if state.stopped:
             break
-        factor = rate_factor(midway(step.number, len(steps)), warmup=settings.warmup, decay=settings.decay)
+        factor = rate_factor(midway(step.number, whole), warmup=settings.warmup, decay=settings.decay)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * factor
         network.train()
 
-        active = [task for task in network.heads if task not in state.stopped_tasks]
+        active = [task for task in network.heads if step.epoch < ends.get(task, math.inf)]
         seed_dropout = partial(_seed_dropout, seed, step.number, accelerator.process_index)
         views = StepViews.of(network, augment, (seed, step.number))
         losses = StepLosses(wrapped, examples, step.batches, accelerator, own, active, seed_dropout, views)
         conflicts = None
-        if shared and len(network.heads) > 1 and step.number % math.ceil(len(steps) / MEASURED) == 0:
+        if shared and len(network.heads) > 1 and step.number % math.ceil(whole / MEASURED) == 0:
             conflicts = cosines(losses.gradients(shared)[1]).tolist()
             optimizer.zero_grad(set_to_none=True)
-        by_task = balancer.backward(losses, shared, (step.number + 1) / len(steps))
+        by_task = balancer.backward(losses, shared, (step.number + 1) / whole)
         loss, terms = float(by_task.sum()), {}
         if adaptation is not None:
             seed_dropout()
             terms = adaptation.backward(
-                beside[step.number], step.number / len(steps), accelerator,
+                beside[step.number], step.number / whole, accelerator,
                 number=step.number, labelled=sum(map(len, step.batches)),
             )  # fmt: skip
         pull_back(network.backbone.body, start, settings.l2_sp)
-        _hold(optimizer, (step.number + 1) / len(steps))
+        _hold(optimizer, (step.number + 1) / whole)
         norm = float(accelerator.clip_grad_norm_(learning.values(), settings.clip or math.inf))
         if not (math.isfinite(loss + sum(terms.values())) and math.isfinite(norm)):
             raise RunError(_not_finite(loss, norm, step, examples, folder))
@@ -160,7 +167,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         balancer.after_step(losses)
         if average is not None:
-            average.update((step.number + 1) / len(steps))
+            average.update((step.number + 1) / whole)
         state.step += 1
 
         entry = {"step": state.step, "epoch": step.epoch + 1, "loss": loss, "lr": peaks[0] * factor, "norm": norm}
@@ -173,11 +180,11 @@ def train(
                 held_out = held_out_losses(network, validation, settings, accelerator)
                 entry["validation_loss"] = sum(held_out.values())
                 if judge is None:
-                    state.judge(held_out, settings.patience)
+                    state.judge(held_out, settings.patience, epoch=step.epoch + 1)
             if step.ends_epoch and judge is not None:
                 judged = of_first(judge())
                 entry[settings.select] = sum(judged.values())
-                state.judge(judged, settings.patience)
+                state.judge(judged, settings.patience, epoch=step.epoch + 1)
         state.history.append(entry)
         log(entry)
         progress(state.step, len(steps))
@@ -190,7 +197,7 @@ def train(
         average.keep()
     state.keep_best()
     network.eval()
-    return state.history
+    return state.history, state.length
 
 
 def moving(network: Network) -> Iterator[tuple[str, torch.Tensor]]:

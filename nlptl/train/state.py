@@ -18,6 +18,14 @@ from nlptl.train import checkpoint
 from nlptl.train.average import Average
 
 
+@dataclass(frozen=True)
+class Length:
+    """How long to learn: ``epochs`` in all, and by task the epoch after which it teaches no more."""
+
+    epochs: int
+    stopped: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass
 class TrainingState:
     """Counters, history and the best weights so far; ``learning`` is what training moves, by name."""
@@ -28,27 +36,36 @@ class TrainingState:
     average: Average | None = None
     step: int = 0
     best_loss: float = math.inf
+    best_epoch: int = 0
+    """From 1; 0 where nothing was judged."""
     best_of_task: dict[str, float] = field(default_factory=dict)
     epochs_without_gain: dict[str, int] = field(default_factory=dict)
     """By task."""
-    stopped_tasks: list[str] = field(default_factory=list)
+    stopped_tasks: dict[str, int] = field(default_factory=dict)
+    """By task, the epoch after which it teaches no more."""
     stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    def judge(self, validation_losses: Mapping[str, float], patience: int | None) -> None:
-        """Keep the weights if their validation loss, summed over tasks, is the lowest so far; a task stops after
-        ``patience`` epochs without a lower one of its own, and the run with its last task."""
+    @property
+    def length(self) -> Length:
+        """How long the weights that are kept have learned."""
+        last = self.history[-1]["epoch"] if self.history else 0
+        return Length(self.best_epoch or last, dict(self.stopped_tasks))
+
+    def judge(self, validation_losses: Mapping[str, float], patience: int | None, *, epoch: int) -> None:
+        """After ``epoch``, from 1: keep the weights if their validation loss, summed over tasks, is the lowest so far;
+        a task stops after ``patience`` epochs without a lower one of its own, and the run with its last task."""
         total = sum(validation_losses.values())
         if total < self.best_loss:
-            self.best_loss = total
+            self.best_loss, self.best_epoch = total, epoch
             self.best = {name: parameter.detach().clone() for name, parameter in self.learning.items()}
         for task, loss in validation_losses.items():
             better = loss < self.best_of_task.get(task, math.inf)
             self.best_of_task[task] = min(loss, self.best_of_task.get(task, math.inf))
             self.epochs_without_gain[task] = 0 if better else self.epochs_without_gain[task] + 1
             if self.epochs_without_gain[task] == patience and task not in self.stopped_tasks:
-                self.stopped_tasks.append(task)
+                self.stopped_tasks[task] = epoch
         self.stopped = len(self.stopped_tasks) == len(validation_losses)
 
     def keep_best(self) -> None:
@@ -108,4 +125,4 @@ class TrainingState:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
 
 
-_COUNTERS = ("step", "best_loss", "best_of_task", "epochs_without_gain", "stopped_tasks", "stopped")
+_COUNTERS = ("step", "best_loss", "best_epoch", "best_of_task", "epochs_without_gain", "stopped_tasks", "stopped")

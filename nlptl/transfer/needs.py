@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str, Task]) -> None:
-    """Whether ``turn`` has what ``adapt``, ``transfer.weigh`` and ``calibrate`` read.
+    """Whether ``turn`` has what ``adapt``, ``transfer.weigh``, ``calibrate`` and ``refit`` read.
 
     Raises:
-        RecipeError: it lacks unlabelled texts or validation rows, has several targets where one is asked for, or one
-            source alone.
+        RecipeError: it lacks unlabelled texts or validation rows, has official ones that refit would have teach, has
+            several targets where one is asked for, or one source alone.
     """
     if recipe.train.validation == 0 or holds_back_by_split(recipe.tune):
         for name, task in tasks.items():
@@ -33,6 +33,12 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
             held = task.labelled(task.encode(dataset[:][name]))[turn.validate]
             if getattr(task.head, "calibrate", None) is not None and trained and not held.any():
                 raise nothing_to_calibrate(name, turn)
+    if recipe.train.refit and len(turn.validate):
+        raise RecipeError(
+            f"train.refit teaches with the rows that chose, and turn {turn.name!r} has {len(turn.validate)} official "
+            "validation rows, which teach nobody, baselines included; set train.refit: false, or name them train in "
+            "data.split and set train.validation, such as 0.2."
+        )
     domains = np.array(dataset[:]["domain"], dtype=object)
     for way in recipe.adapt:
         if way.kind == "label_shift":
