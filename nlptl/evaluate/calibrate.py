@@ -166,6 +166,15 @@ def threshold_at_loss(
     why these rows cannot show it."""
     if reason := rule_of_three(encoded, positive=positive, max_loss=max_loss):
         return None, reason
-    others = np.sort(probabilities[~has(encoded, positive), positive])[::-1]
-    allowed = int(np.floor(max_loss * (len(others) + 1)))  # at least 3, by that rule
-    return float(np.nextafter(others[allowed - 1], np.inf)), None
+    return threshold_of_share(probabilities[~has(encoded, positive), positive], max_loss), None
+
+
+def threshold_of_share(values: Floats, share: float) -> float:
+    """The threshold that a new value, exchangeable with (rows,) ``values``, reaches with a chance of at most ``share``:
+    just above the k-th largest, k = ⌊share (rows + 1)⌋ (split conformal prediction: Vovk et al. 2005).
+
+    Args:
+        values: of which ``share`` is at least one row, k ≥ 1.
+    """
+    allowed = int(np.floor(share * (len(values) + 1)))
+    return float(np.nextafter(np.sort(values)[::-1][allowed - 1], np.inf))

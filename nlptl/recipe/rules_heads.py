@@ -51,11 +51,27 @@ def holds_back_by_split(tune: Any) -> bool:
     return bool(tune.kind == "contrastive" or getattr(tune, "per", None) == "domain")
 
 
-def calibrated_on_unseen_rows(
-    heads: Any, tune: Any, transfer: Any, adapt: Any, encoder: Any, train: Any, data: Any
-) -> Problems:
-    """Whether the model that answers has logits of rows that did not teach it, and can decide its labels as asked."""
+def asks_unseen_rows(head: Any) -> str | None:
+    """The first setting of ``head`` that rests on rows which taught nothing of what answers; None where none does."""
+    return next((name for name in ("calibrate", "anomaly") if getattr(head, name, None) is not None), None)
+
+
+def unseen_rows_are_held_back(heads: Any, tune: Any, adapt: Any, encoder: Any, train: Any, data: Any) -> Problems:
+    """Whether the model that answers has logits of rows that did not teach it, where a head's setting rests on them."""
     held_back = train.validation > 0 or any(source.split is not None for _, source in sources(data))
+    for task, head in heads.items():
+        asking = asks_unseen_rows(head)
+        if asking is not None and learns_further(head, tune, encoder, adapt) and not held_back:
+            split = f"name data.split with validation rows, or set {asking}: null."
+            yield (
+                ("heads", task, asking),
+                "of what is trained is fitted on rows that are held back from it; "
+                + (split if holds_back_by_split(tune) else f"set train.validation, such as 0.1, or {split}"),
+            )
+
+
+def calibrated_as_asked(heads: Any, transfer: Any, adapt: Any) -> Problems:
+    """Whether what is calibrated is one model, on rows like those it is for, and can decide its labels as asked."""
     towards = [way.kind for way in adapt if way.kind in ("importance", "label_shift")]
     for task, head in heads.items():
         settings = getattr(head, "calibrate", None)
@@ -72,13 +88,6 @@ def calibrated_on_unseen_rows(
                 place,
                 f"is fitted on rows as the sources have them, and adapt: {towards[0]} moves answers towards the "
                 "target's; leave one out.",
-            )
-        if learns_further(head, tune, encoder, adapt) and not held_back:
-            split = "name data.split with validation rows, or set calibrate: null."
-            yield (
-                place,
-                "of what is trained is fitted on rows that are held back from it; "
-                + (split if holds_back_by_split(tune) else f"set train.validation, such as 0.1, or {split}"),
             )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (

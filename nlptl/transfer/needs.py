@@ -1,4 +1,4 @@
-"""What ways to adapt, to weigh and to calibrate ask of a turn's rows, known before anything is encoded."""
+"""What ways to adapt and to weigh, and what rests on rows held back, ask of a turn before anything is encoded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nlptl.contracts import Ints, Task
 from nlptl.errors import RecipeError
-from nlptl.recipe.rules_heads import holds_back_by_split, learns_further
+from nlptl.recipe.rules_heads import asks_unseen_rows, holds_back_by_split, learns_further
 from nlptl.transfer.match import listed
 from nlptl.transfer.plan import Turn
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str, Task]) -> None:
-    """Whether ``turn`` has what ``adapt``, ``transfer.weigh`` and ``calibrate`` read.
+    """Whether ``turn`` has what ``adapt``, ``transfer.weigh``, ``calibrate`` and ``anomaly`` read.
 
     Raises:
         RecipeError: it lacks unlabelled texts or validation rows, has several targets where one is asked for, or one
@@ -31,8 +31,8 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
         for name, task in tasks.items():
             trained = learns_further(task.head, recipe.tune, recipe.encoder, recipe.adapt)
             held = task.labelled(task.encode(dataset[:][name]))[turn.validate]
-            if getattr(task.head, "calibrate", None) is not None and trained and not held.any():
-                raise nothing_to_calibrate(name, turn)
+            if asks_unseen_rows(task.head) is not None and trained and not held.any():
+                raise nothing_held_back(task, turn)
     domains = np.array(dataset[:]["domain"], dtype=object)
     for way in recipe.adapt:
         if way.kind == "label_shift":
@@ -46,11 +46,12 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
 
 
-def nothing_to_calibrate(task: str, turn: Turn) -> RecipeError:
-    """The error for a turn that holds no labelled row back from what learns."""
+def nothing_held_back(task: Task, turn: Turn) -> RecipeError:
+    """The error for a turn that holds no labelled row back from what learns, which a setting of the head rests on."""
+    asking = asks_unseen_rows(task.head)
     return RecipeError(
-        f"heads.{task}.calibrate: turn {turn.name!r} has no labelled row that was held back from what learns; raise "
-        "train.validation, name data.split with validation rows, or set calibrate: null."
+        f"heads.{task.name}.{asking}: turn {turn.name!r} has no labelled row that was held back from what learns; "
+        f"raise train.validation, name data.split with validation rows, or set {asking}: null."
     )
 
 
