@@ -1,5 +1,9 @@
 """Models that say of a text that it is unlike anything that taught them: fitted, kept, applied and told."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +77,25 @@ def test_what_is_fitted_is_kept_and_answers_alike(tiny_encoder: Path, tmp_path: 
     assert sum(one["n"] for one in told) == 45 and {one["share"] for one in told} == {0.1}
     assert "intent.anomalous" in (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
     assert "calls strange" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    table().to_parquet(tmp_path / "texts.parquet")
+    made = recipe(
+        tiny_encoder, {"score": "mahalanobis", "share": 0.1},
+        data={"kind": "parquet", "path": str(tmp_path / "texts.parquet"), "split": "split"},
+        tune={"kind": "lora", "rank": 2, "dropout": 0}, train={"max_steps": 3, "batch_rows": 16, "dropout": False},
+    )  # fmt: skip
+    made.save(tmp_path / "recipe.yaml")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "nlptl"]
+    subprocess.run(
+        [*launch, "run", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "two")], check=True, timeout=600,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}, capture_output=True,
+    )  # fmt: skip
+    one, two = nlptl.fit(made, out=tmp_path / "one").model(), nlptl.load(tmp_path / "two")
+    assert json.loads((tmp_path / "two" / "lock.json").read_text(encoding="utf-8"))["processes"] == 2
+    assert two.gauges["intent"].threshold == pytest.approx(one.gauges["intent"].threshold, rel=1e-3)
+    pd.testing.assert_frame_equal(two.predict(STRANGE), one.predict(STRANGE), rtol=1e-3)
 
 
 def test_energy_is_that_of_the_raw_logits(tiny_encoder: Path, tmp_path: Path) -> None:
