@@ -12,6 +12,7 @@ from made_mail import mail
 import nlptl
 from nlptl.evaluate._reliability import ece
 from nlptl.evaluate.calibrate import calibrate
+from nlptl.fitting import climb
 
 
 def recipe(model: Path, path: Path, calibrate: dict[str, Any], **head: Any) -> nlptl.Recipe:
@@ -175,6 +176,21 @@ def test_an_overconfident_adapter_is_made_honest(tiny_encoder: Path, table: Path
     assert run.model().calibrations["spam"].fitted_on == "66 rows held back, which chose the epoch too"
     after, before = (np.mean([row[key] for row in run.results["decisions"]]) for key in ("log_loss", "log_loss_before"))
     assert after < before
+
+
+@pytest.mark.parametrize(
+    ("won", "told"),
+    [(True, "75 rows held back, which chose the rung and the epoch too"), (False, "150 rows out of fold")],
+)
+def test_rows_that_chose_the_rung_are_said_to(
+    tiny_encoder: Path, split_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, won: bool, told: str
+) -> None:
+    monkeypatch.setattr(climb, "wins", lambda *_: won)
+    made = trained(tiny_encoder, split_table, {"tune": {"kind": "auto", "rungs": ["lora"]}})
+    run = nlptl.fit(made, out=tmp_path / "run")
+    assert run.results["chosen"][0]["calibrated on"] == run.model().calibrations["spam"].fitted_on == told
+    assert {row["calibrated_on"] for row in run.results["decisions"]} == {told}
+    assert told in (tmp_path / "run" / "report.html").read_text(encoding="utf-8").split("<h2>Decisions</h2>")[1]
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,11 @@ def with_facts(*of_tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str
 
 
 def decisions(corpus: Corpus, fitted: Mapping[str, Calibration], scored: tuple[Scored, ...]) -> list[dict[str, Any]]:
-    """What calibration came to on the scored rows, one mapping a task and domain: temperature and threshold, the
-    ``ece`` and mean ``log_loss`` in nats of its probabilities and, as ``…_before``, of those without it, the share
-    ``lost`` of rows with other labels that were answered with the positive one, the share ``caught`` of those that have
-    it, and the share ``abstained`` of all; None where no row could show it, or where a probability was rounded to 1."""
+    """What calibration came to on the scored rows, one mapping a task and domain: the rows that it was fitted on,
+    temperature and threshold, the ``ece`` and mean ``log_loss`` in nats of its probabilities and, as ``…_before``, of
+    those without it, the share ``lost`` of rows with other labels that were answered with the positive one, the share
+    ``caught`` of those that have it, and the share ``abstained`` of all; None where no row could show it, or where a
+    probability was rounded to 1."""
     rows = []
     for part in scored:
         if part.task not in fitted:
@@ -71,6 +72,7 @@ def decisions(corpus: Corpus, fitted: Mapping[str, Calibration], scored: tuple[S
             before = None if (shares == 1).any() else calibration.undone(task, shares, whose)
             told: dict[str, Any] = {
                 "seed": part.seed, "turn": part.turn, "task": part.task, "domain": domain, "n": len(here.ids),
+                "calibrated_on": calibration.fitted_on,
                 "temperature": calibration.temperatures.get(domain, calibration.temperature),
                 "threshold": calibration.thresholds.get(domain, calibration.threshold),
                 "ece": _ece(shares, here.labels), "ece_before": before if before is None else _ece(before, here.labels),
