@@ -29,10 +29,13 @@ def calibrations(corpus: Corpus, unseen: Mapping[str, Unseen]) -> dict[str, Cali
         asked = getattr(task.head, "calibrate", None)
         if asked is None:
             continue
-        rows, by_folds = unseen[name].rows, unseen[name].by_folds
-        domains = [str(domain) for domain in corpus.domains[rows]]
-        found = calibrate(asked, task, unseen[name].logits, corpus.encoded[name][rows], domains, apart=by_folds)
-        fitted[name] = replace(found, fitted_on=unseen[name].told)
+        here = unseen[name]
+        found = calibrate(
+            asked, task, here.logits, corpus.encoded[name][here.rows],
+            [str(domain) for domain in corpus.domains[here.rows]], apart=here.by_folds, weights=here.weights,
+            temperature=here.temperature,
+        )  # fmt: skip
+        fitted[name] = replace(found, fitted_on=here.told)
         if found.reason is not None:
             log.warning("task %s has no threshold, and answers the likeliest label: %s", name, found.reason)
     return fitted

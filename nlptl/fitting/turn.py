@@ -88,10 +88,10 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
             learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
         )  # fmt: skip
         trained = partial(train_any, seed=seed)
-        model, notes = corrected(setting, own, held_back, solved, model)
+        model, notes, shifts = corrected(setting, own, held_back, solved, model)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
-        rows = unseen(setting, plain.recipe, own, held_back, solved, model, out_of_fold)
+        rows = unseen(setting, plain.recipe, own, held_back, solved, model, out_of_fold, shifts)
         fitted, gauging = calibrations(setting.corpus, rows), gauges(setting, own, solved, model, rows)
         spreads = with_facts(spreads, calibrated(fitted), gauged(gauging))
         if domain_heads or fitted or gauging:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nlptl.adapt.importance import Importance
 from nlptl.contracts import Floats, Ints
+from nlptl.fitting.adapt import Shift
 from nlptl.fitting.answers import logits_of
 from nlptl.fitting.bank import apart
 from nlptl.fitting.train import learns
@@ -33,6 +35,8 @@ class Unseen:
         rows: of the corpus.
         logits: (rows, outputs), before calibration.
         where: what the rows are, and what they chose.
+        weights: (rows,) how much each counts for the target, by ``adapt: importance``; None where all count the same.
+        temperature: what the logits are to be divided by, where ``adapt: label_shift`` has settled that.
         by_folds: whether folds of the teaching rows made the logits; else the model that answers did.
     """
 
@@ -40,6 +44,8 @@ class Unseen:
     logits: Floats
     where: str
     by_folds: bool
+    weights: Floats | None = None
+    temperature: float | None = None
 
     @property
     def told(self) -> str:
@@ -49,7 +55,7 @@ class Unseen:
 
 def unseen(
     setting: Setting, asked: Recipe, turn: Turn, held_back: Ints, solved: SolvedTurn, model: Model,
-    out_of_fold: Mapping[str, Floats],
+    out_of_fold: Mapping[str, Floats], shifts: Mapping[str, Shift],
 ) -> dict[str, Unseen]:  # fmt: skip
     """By task whose head asks for it: of a solved head the rows that teach it, by folds; of what learned further the
     rows ``held_back`` from it, by ``model``.
@@ -58,6 +64,7 @@ def unseen(
         asked: the recipe before any rung was chosen, for what the rows held back chose.
         out_of_fold: by task with per-domain heads, the (rows, outputs) logits of its teaching rows; for the others
             those of the shared head are taken.
+        shifts: by task, how the logits of ``model`` were moved to the target's label shares, where they were.
 
     Raises:
         RecipeError: what learned has no labelled row that was held back.
@@ -65,6 +72,7 @@ def unseen(
     corpus, found = setting.corpus, {}
     asks = {name: task for name, task in corpus.tasks.items() if asks_unseen_rows(task.head) is not None}
     trained = {name for name, task in asks.items() if learns(setting.recipe, task.head)}
+    weighs = any(isinstance(way, Importance) for way in setting.recipe.adapt)
     answered = logits_of(setting, model, held_back) if trained and len(held_back) else {}
     for name, task in asks.items():
         if name in trained:
@@ -78,8 +86,18 @@ def unseen(
             kept = (logits != 0).any(axis=1) & (rows < len(corpus.dataset))
         if not kept.any():
             raise nothing_held_back(task, turn)
-        found[name] = Unseen(rows[kept], logits[kept], where, name not in trained)
+        weights = solved.weights[name][kept] if weighs and name not in trained else None
+        found[name] = Unseen(rows[kept], logits[kept], where, name not in trained, weights)
+        if name in shifts:
+            found[name] = _moved(found[name], shifts[name])
     return found
+
+
+def _moved(rows: Unseen, shift: Shift) -> Unseen:
+    """``rows`` with logits as the model that answers has them."""
+    moved = rows.logits + shift.offsets if rows.by_folds else rows.logits
+    where = f"{rows.where}, moved to the target's label shares"
+    return replace(rows, logits=moved, where=where, temperature=shift.temperature)
 
 
 def _by_folds(solved: SolvedTurn, name: str) -> Floats:

@@ -70,7 +70,7 @@ def unseen_rows_are_held_back(heads: Any, tune: Any, adapt: Any, encoder: Any, t
             )
 
 
-def calibrated_as_asked(heads: Any, transfer: Any, adapt: Any) -> Problems:
+def calibrated_as_asked(heads: Any, tune: Any, encoder: Any, transfer: Any, adapt: Any) -> Problems:
     """Whether what is calibrated is one model, on rows like those it is for, and can decide its labels as asked."""
     towards = [way.kind for way in adapt if way.kind in ("importance", "label_shift")]
     for task, head in heads.items():
@@ -83,11 +83,24 @@ def calibrated_as_asked(heads: Any, transfer: Any, adapt: Any) -> Problems:
                 place,
                 "is fitted for one model, and transfer.choose: auto ships another rung to each target; leave one out.",
             )
-        if towards:
+        if len(towards) > 1:
+            yield place, "follows adapt: importance or adapt: label_shift, and not both together; leave one out."
+        if "importance" in towards and learns_further(head, tune, encoder, adapt):
             yield (
                 place,
-                f"is fitted on rows as the sources have them, and adapt: {towards[0]} moves answers towards the "
-                "target's; leave one out.",
+                "counts rows as adapt: importance weighs them, and rows held back from what is trained have no weight; "
+                "leave one out.",
+            )
+        if "importance" in towards and settings.max_loss is not None:
+            yield (
+                (*place, "max_loss"),
+                "is a share of the target's rows, of which the flattened weights of adapt: importance say too little; "
+                "set max_loss: null.",
+            )
+        if "label_shift" in towards and getattr(head, "per", None) is not None:
+            yield (
+                place,
+                "with adapt: label_shift is of the head that all share; set per: null, or leave one out.",
             )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (

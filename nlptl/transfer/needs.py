@@ -37,6 +37,8 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     for way in recipe.adapt:
         if way.kind == "label_shift":
             one_target(turn)
+            for task in tasks.values():
+                _losses_of_one_label(task)
         target_texts(turn, domains, kind=f"adapt: {way.kind}")
     if recipe.transfer.weigh == "equal":
         return
@@ -44,6 +46,20 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
         taught = turn.teach[task.labelled(task.encode(dataset[:][name]))[turn.teach]]
         sources_to_weigh(turn, domains[taught].astype(str), how=recipe.transfer.weigh)
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
+
+
+def _losses_of_one_label(task: Task) -> None:
+    """Whether a threshold set on the sources' rows is one for a target whose labels have other shares.
+
+    Raises:
+        RecipeError: the rows that may be lost have several labels, whose shares among them move too.
+    """
+    if getattr(getattr(task.head, "calibrate", None), "max_loss", None) is not None and len(task.labels) > 2:
+        raise RecipeError(
+            f"heads.{task.name}.calibrate.max_loss: adapt: label_shift moves the shares of the {len(task.labels) - 1} "
+            "labels that are not to be caught, so that the sources' rows do not say what the target would lose; set "
+            "max_loss: null, or leave one out."
+        )
 
 
 def nothing_held_back(task: Task, turn: Turn) -> RecipeError:
