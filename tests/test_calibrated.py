@@ -199,7 +199,11 @@ def test_rows_that_chose_the_rung_are_said_to(
         ({"tune": {"kind": "lora"}}, {}, r"heads.spam.calibrate: of what is trained .* set train.validation"),
         ({"tune": {"kind": "contrastive"}}, {}, r"held back from it; name data.split with validation rows"),
         ({"encoder": {"pool": "mix"}}, {}, r"heads.spam.calibrate: of what is trained"),
-        ({"transfer": {"choose": "auto"}}, {}, r"heads.spam.calibrate: is fitted for one model, and transfer.choose"),
+        (
+            {"transfer": {"choose": "auto"}},
+            {},
+            r"heads.spam.calibrate: with transfer.choose: auto every row that teaches",
+        ),
         ({}, {"positive": None}, r"calibrate.max_loss: needs one label to be caught"),
         ({}, {"positive": None, "multilabel": True}, r"calibrate.abstain: is for labels that exclude"),
     ],

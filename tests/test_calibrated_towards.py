@@ -126,3 +126,72 @@ def test_the_loss_of_several_labels_is_not_told_by_other_shares(tiny_encoder: Pa
     )  # fmt: skip
     with pytest.raises(nlptl.RecipeError, match="moves the shares of the 2 labels that are not to be caught"):
         nlptl.fit(made)
+
+
+@pytest.fixture(scope="module")
+def chosen_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four people's mail in official splits; dee calls spam what the others call ham, and a fifth of all is wrong."""
+    path = tmp_path_factory.mktemp("data") / "chosen.parquet"
+    rows = mail(100, ("ann", "bob", "cy", "dee"))
+    wrong = (np.random.default_rng(2).random(len(rows)) < 0.2) ^ (rows.user == "dee")
+    rows.loc[wrong, "label"] = np.where(rows.label[wrong] == "spam", "ham", "spam")
+    rows["split"] = np.random.default_rng(3).choice(["train", "train", "validation", "test"], len(rows))
+    rows.to_parquet(path)
+    return path
+
+
+def choosing(encoder: Path, path: Path, **sections: Any) -> nlptl.Recipe:
+    return recipe(encoder, path, {"max_loss": 0.2}, [], **{
+        "data": {"kind": "parquet", "path": str(path), "domain": "user", "split": "split"},
+        "transfer": {"target": ["ann", "dee"], "choose": "auto"},
+    } | sections)  # fmt: skip
+
+
+LORA_EACH: dict[str, Any] = {"tune": {"kind": "lora", "rank": 2, "per": "domain"}, "train": {"max_steps": 2}}
+
+
+@pytest.mark.parametrize("sections", [{}, LORA_EACH], ids=["solved", "a lora each"])
+def test_each_targets_rung_is_calibrated_on_rows_that_neither_taught_nor_chose(
+    tiny_encoder: Path, chosen_table: Path, tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    run = nlptl.fit(choosing(tiny_encoder, chosen_table, **sections), out=tmp_path / "run")
+    rows, scored = pd.read_parquet(chosen_table), pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    decided = {row["domain"]: row for row in run.results["decisions"]}
+    assert set(decided) == {"ann", "dee"} and run.results["domains"]["dee"]["shipped"] != "solved"
+    for name in ("ann", "dee"):
+        model = run.model(name)
+        kept, task = model.calibrations["spam"], model.tasks["spam"]
+        held = rows[(rows.split == "validation") & (rows.user == name)]
+        logits = model.logits(list(held.text), domains=list(held.user))["spam"]
+        encoded = task.encode(list(held.label))
+        found = calibrate(task.head.calibrate, task, logits, encoded, list(held.user), apart=False)
+        assert kept.temperature == pytest.approx(found.temperature, rel=1e-3)
+        told = f"{len(held)} official validation rows of {name}, which neither taught nor chose"
+        assert kept.fitted_on == decided[name]["calibrated_on"] == told
+        test = rows[(rows.split == "test") & (rows.user == name)]
+        served = nlptl.load(tmp_path / "run").predict(list(test.text), domain=[name] * len(test))
+        answers = sorted(shares[1] for shares in scored.model[scored.domain == name])
+        assert answers == pytest.approx(sorted(served["spam.spam"]), abs=1e-4)
+    assert run.shared is not None and run.shared.calibrations["spam"].fitted_on.endswith("out of fold")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"transfer": {"target": ["ann"], "choose": "auto", "target_labels": 8}}, "set transfer.target_labels: all"),
+        (TRAINED, "which choose the epoch of tune.kind lora"),
+    ],
+)
+def test_rungs_that_have_no_fresh_rows_are_refused(
+    tiny_encoder: Path, chosen_table: Path, sections: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(nlptl.RecipeError, match=message):
+        choosing(tiny_encoder, chosen_table, **sections)
+
+
+def test_a_target_without_validation_rows_is_named(tiny_encoder: Path, chosen_table: Path, tmp_path: Path) -> None:
+    rows = pd.read_parquet(chosen_table)
+    rows.loc[(rows.user == "dee") & (rows.split == "validation"), "split"] = "train"
+    rows.to_parquet(tmp_path / "mail.parquet")
+    with pytest.raises(nlptl.RecipeError, match="validation rows, and dee has none with a label"):
+        nlptl.fit(choosing(tiny_encoder, tmp_path / "mail.parquet"))

@@ -16,6 +16,7 @@ from nlptl.recipe.rules_contrast import contrasts_have_what_they_need, curves_ha
 from nlptl.recipe.rules_cost import scratch_has_trained_heads
 from nlptl.recipe.rules_heads import (
     calibrated_as_asked,
+    chosen_rungs_are_calibrated,
     frozen_heads,
     names_are_of_labels,
     names_have_a_use,
@@ -169,6 +170,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     rungs_can_be_rehearsed,
     per_domain_is_solved,
     calibrated_as_asked,
+    chosen_rungs_are_calibrated,
     unseen_rows_are_held_back,
     strange_texts_can_be_told,
     frozen_heads,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nlptl.contracts import Ints, Task
 from nlptl.errors import RecipeError
-from nlptl.recipe.rules_heads import asks_unseen_rows, holds_back_by_split, learns_further
+from nlptl.recipe.rules_heads import asks_unseen_rows, holds_back_by_split, learns_further, rungs_are_calibrated
 from nlptl.transfer.match import listed
 from nlptl.transfer.plan import Turn
 
@@ -34,6 +34,11 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
             if asks_unseen_rows(task.head) is not None and trained and not held.any():
                 raise nothing_held_back(task, turn)
     domains = np.array(dataset[:]["domain"], dtype=object)
+    if rungs_are_calibrated(recipe.transfer, recipe.heads):
+        for name, task in tasks.items():
+            labelled = task.labelled(task.encode(dataset[:][name]))[turn.validate]
+            if getattr(task.head, "calibrate", None) is not None:
+                _every_target_validates(name, turn, domains[turn.validate[labelled]].astype(str))
     for way in recipe.adapt:
         if way.kind == "label_shift":
             one_target(turn)
@@ -46,6 +51,20 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
         taught = turn.teach[task.labelled(task.encode(dataset[:][name]))[turn.teach]]
         sources_to_weigh(turn, domains[taught].astype(str), how=recipe.transfer.weigh)
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
+
+
+def _every_target_validates(task: str, turn: Turn, domains: npt.NDArray[Any]) -> None:
+    """Whether each target has labelled validation rows; ``domains`` are of all such rows.
+
+    Raises:
+        RecipeError: some target has none.
+    """
+    lacking = [target for target in turn.targets if target not in set(domains)]
+    if lacking:
+        raise RecipeError(
+            f"heads.{task}.calibrate: with transfer.choose: auto each target's rung is calibrated on the target's own "
+            f"official validation rows, and {listed(lacking)} has none with a label; add some, or set calibrate: null."
+        )
 
 
 def _losses_of_one_label(task: Task) -> None:
