@@ -12,6 +12,7 @@ from made_mail import mail
 import nlptl
 from nlptl.evaluate._reliability import ece
 from nlptl.evaluate.calibrate import calibrate
+from nlptl.fitting import climb
 
 
 def recipe(model: Path, path: Path, calibrate: dict[str, Any], **head: Any) -> nlptl.Recipe:
@@ -178,13 +179,31 @@ def test_an_overconfident_adapter_is_made_honest(tiny_encoder: Path, table: Path
 
 
 @pytest.mark.parametrize(
+    ("won", "told"),
+    [(True, "75 rows held back, which chose the rung and the epoch too"), (False, "150 rows out of fold")],
+)
+def test_rows_that_chose_the_rung_are_said_to(
+    tiny_encoder: Path, split_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, won: bool, told: str
+) -> None:
+    monkeypatch.setattr(climb, "wins", lambda *_: won)
+    made = trained(tiny_encoder, split_table, {"tune": {"kind": "auto", "rungs": ["lora"]}})
+    run = nlptl.fit(made, out=tmp_path / "run")
+    assert run.results["chosen"][0]["calibrated on"] == run.model().calibrations["spam"].fitted_on == told
+    assert {row["calibrated_on"] for row in run.results["decisions"]} == {told}
+    assert told in (tmp_path / "run" / "report.html").read_text(encoding="utf-8").split("<h2>Decisions</h2>")[1]
+
+
+@pytest.mark.parametrize(
     ("sections", "head", "message"),
     [
         ({"tune": {"kind": "lora"}}, {}, r"heads.spam.calibrate: of what is trained .* set train.validation"),
         ({"tune": {"kind": "contrastive"}}, {}, r"held back from it; name data.split with validation rows"),
         ({"encoder": {"pool": "mix"}}, {}, r"heads.spam.calibrate: of what is trained"),
-        ({"transfer": {"choose": "auto"}}, {}, r"heads.spam.calibrate: is fitted for one model, and transfer.choose"),
-        ({"adapt": [{"kind": "label_shift"}]}, {}, r"heads.spam.calibrate: .* adapt: label_shift moves answers"),
+        (
+            {"transfer": {"choose": "auto"}},
+            {},
+            r"heads.spam.calibrate: with transfer.choose: auto every row that teaches",
+        ),
         ({}, {"positive": None}, r"calibrate.max_loss: needs one label to be caught"),
         ({}, {"positive": None, "multilabel": True}, r"calibrate.abstain: is for labels that exclude"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import nlptl
 from nlptl.diagnosing.look import Look
@@ -63,6 +64,28 @@ def test_a_body_that_learned_is_asked_for_its_logits(tiny_encoder: Path, tmp_pat
     tuned["data"] = {"kind": "frame", "table": table(True), "split": "split"}
     rows = nlptl.fit(nlptl.Recipe(**tuned), out=tmp_path / "run").results["anomalies"]
     assert len(rows) == 4 and all(0 <= row["auroc"] <= 1 for row in rows)
+
+
+def test_each_target_is_asked_of_its_own_model(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Two users who mean opposite things by one label: what serves one of them says nothing of the other's rows."""
+    rows = table(False).assign(user=[("ann", "bob", "cy")[n % 3] for n in range(135)])
+    turned = {"money": "work", "work": "money"}
+    rows.loc[rows.user == "bob", "label"] = rows.label[rows.user == "bob"].replace(turned)
+    made = recipe(tiny_encoder, labels=True).model_dump()
+    made["data"] = {"kind": "frame", "table": rows, "domain": "user"}
+    made["transfer"] = {"choose": "auto", "target": ["ann", "bob"], "hold_out": 0.5}
+    run = nlptl.fit(nlptl.Recipe(**made), out=tmp_path / "run")
+    found = run.results["anomalies"]
+    assert [row["target"] for row in found] == ["ann"] * 4 + ["bob"] * 4
+    scored = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    odd = list(rows.text[rows.label == "oos"])
+    for name in ("ann", "bob"):
+        [row] = [row for row in found if (row["target"], row["score"]) == (name, "max_softmax")]
+        usual = [max(shares) for shares in scored.model[scored.domain == name]]
+        strange = run.predict(odd, domain=name)[["intent.money", "intent.work"]].max(axis=1)
+        assert row["usual"] == len(usual) and row["anomalies"] == len(odd)
+        truth = np.repeat([0, 1], [len(usual), len(odd)])
+        assert row["auroc"] == pytest.approx(roc_auc_score(truth, -np.r_[usual, strange]), abs=0.02)
 
 
 def test_a_label_that_no_row_has_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:

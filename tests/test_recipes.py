@@ -59,7 +59,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     pd.DataFrame(films).to_parquet(folder / "sst2_sentences.parquet")
     questions = [
         {"text": f"{text} {n}", "label": label, "split": "test" if n % 4 == 0 else "train"}
-        for label, text in (("time", "what time is it"), ("love", "do they love you"), ("oos", "water oil"))
+        for label, text in (
+            ("time", "what time is it"),
+            ("love", "do they love you"),
+            ("work", "the report"),
+            ("oos", "water oil"),
+        )
         for n in range(16)
     ]
     pd.DataFrame(questions).to_parquet(folder / "clinc150_small.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -49,16 +50,40 @@ def mahalanobis(features: Floats, labels: Ints, asked: Floats) -> Array:
         features: (n, width) seen; ``labels`` (n,) of theirs.
         asked: (m, width).
     """
-    from sklearn.covariance import ledoit_wolf
+    return Gaussians.fit(features, labels).distances(asked)
 
-    features, asked = np.asarray(features, np.float64), np.asarray(asked, np.float64)
-    classes, places = np.unique(labels, return_inverse=True)
-    means = np.stack([features[places == place].mean(axis=0) for place in range(len(classes))])
-    covariance, _ = ledoit_wolf(features - means[places], assume_centered=True)
-    root = np.linalg.cholesky(np.linalg.inv(covariance + 1e-9 * np.trace(covariance) * np.eye(len(covariance))))
-    white, centres = asked @ root, means @ root
-    squares = (white**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1) - 2 * white @ centres.T
-    return np.asarray(np.maximum(squares, 0).min(axis=1))
+
+@dataclass(frozen=True, eq=False)
+class Gaussians:
+    """A mean for each class and a covariance that they share, in single precision, as a saved model keeps them.
+
+    Attributes:
+        means: (classes, width) μ.
+        root: (width, width) lower Cholesky factor L of the precision, L Lᵀ = Σ⁻¹, so that distances are lengths of
+            (x − μ)ᵀ L.
+    """
+
+    means: npt.NDArray[np.float32]
+    root: npt.NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, features: Floats, labels: Ints) -> Gaussians:
+        """Of (n, width) ``features`` with (n,) ``labels``."""
+        from sklearn.covariance import ledoit_wolf
+
+        features = np.asarray(features, np.float64)
+        classes, places = np.unique(labels, return_inverse=True)
+        means = np.stack([features[places == place].mean(axis=0) for place in range(len(classes))])
+        covariance, _ = ledoit_wolf(features - means[places], assume_centered=True)
+        root = np.linalg.cholesky(np.linalg.inv(covariance + 1e-9 * np.trace(covariance) * np.eye(len(covariance))))
+        return cls(means.astype(np.float32), root.astype(np.float32))
+
+    def distances(self, asked: Floats) -> Array:
+        """(m, width) → (m,) squared distances to the nearest mean."""
+        root = self.root.astype(np.float64)
+        white, centres = np.asarray(asked, np.float64) @ root, self.means.astype(np.float64) @ root
+        squares = (white**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1) - 2 * white @ centres.T
+        return np.asarray(np.maximum(squares, 0).min(axis=1))
 
 
 def knn_distance(features: Floats, asked: Floats, *, k: int = 10) -> Array:
@@ -86,13 +111,19 @@ def max_softmax(logits: Floats) -> Array:
 
 
 def head_logits(features: Floats, labels: Ints, asked: Floats, groups: Ints | None = None) -> Array:
-    """(m, labels) logits of the head solved on ``features``; a binary head's one logit z stands as 0 and z."""
+    """(m, labels) logits, one a label, of the head solved on ``features``."""
     from nlptl.diagnose.probe import as_task, parts
     from nlptl.heads._solved import solve_head
 
     task, classes = as_task(labels)
-    logits = solve_head(task, {"": features}, classes, parts(classes, groups, 3, 0)).logits(asked)
-    return np.asarray(np.hstack([np.zeros_like(logits), logits]) if task.link == "sigmoid" else logits)
+    return one_a_label(solve_head(task, {"": features}, classes, parts(classes, groups, 3, 0)).logits(asked))
+
+
+def one_a_label(logits: Floats) -> Array:
+    """(m, labels) logits of exclusive labels. A binary head's one logit z stands as −z/2 and z/2, the two that the same
+    head over two labels would have: as 0 and z its energy would call every sure answer of the first label strange."""
+    logits = np.asarray(logits, np.float64)
+    return np.asarray(np.hstack([-logits / 2, logits / 2]) if logits.shape[1] == 1 else logits, np.float64)
 
 
 def _unit(rows: Array) -> Array:

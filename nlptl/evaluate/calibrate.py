@@ -85,7 +85,7 @@ def _of(own: Mapping[str, float], otherwise: float, domains: Sequence[str | None
 
 def calibrate(
     settings: Calibrate, task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str],
-    *, apart: bool = True,
+    *, apart: bool = True, weights: Floats | None = None, temperature: float | None = None,
 ) -> Calibration:  # fmt: skip
     """The calibration of ``task`` that ``settings`` ask for.
 
@@ -94,12 +94,16 @@ def calibrate(
         logits: (rows, outputs), each row's by a head that had not seen its label.
         encoded: labels as ``Task.encode`` gives them; every row is labelled.
         domains: of each row.
+        weights: (rows,) how much each counts for whom the model is for; all domains then have the pooled temperature.
+        temperature: the one that all domains have, where it is settled.
     """
     pooled, own = 1.0, dict[str, float]()
-    if settings.temperature and apart:
+    if settings.temperature and temperature is not None:
+        pooled = temperature
+    elif settings.temperature and apart and weights is None:
         pooled, own = fit_temperatures(task, logits, encoded, domains)
     elif settings.temperature:
-        pooled = pooled_temperature(task, logits, encoded)
+        pooled = pooled_temperature(task, logits, encoded, weights)
     fitted = Calibration(pooled, own, abstain=settings.abstain)
     if settings.max_loss is None or task.positive is None:
         return fitted
@@ -115,9 +119,9 @@ def calibrate(
     return Calibration(pooled, own, together, kept, settings.abstain, reason)
 
 
-def pooled_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any]) -> float:
-    """The temperature that suits all rows together."""
-    return fit_temperature(task, logits, encoded, prior=1.0)
+def pooled_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any], weights: Floats | None = None) -> float:
+    """The temperature that suits all rows together, each counting as ``weights`` (rows,) say, or 1."""
+    return fit_temperature(task, logits, encoded, prior=1.0, weights=weights)
 
 
 def fit_temperatures(
@@ -166,6 +170,15 @@ def threshold_at_loss(
     why these rows cannot show it."""
     if reason := rule_of_three(encoded, positive=positive, max_loss=max_loss):
         return None, reason
-    others = np.sort(probabilities[~has(encoded, positive), positive])[::-1]
-    allowed = int(np.floor(max_loss * (len(others) + 1)))  # at least 3, by that rule
-    return float(np.nextafter(others[allowed - 1], np.inf)), None
+    return threshold_of_share(probabilities[~has(encoded, positive), positive], max_loss), None
+
+
+def threshold_of_share(values: Floats, share: float) -> float:
+    """The threshold that a new value, exchangeable with (rows,) ``values``, reaches with a chance of at most ``share``:
+    just above the k-th largest, k = ⌊share (rows + 1)⌋ (split conformal prediction: Vovk et al. 2005).
+
+    Args:
+        values: of which ``share`` is at least one row, k ≥ 1.
+    """
+    allowed = int(np.floor(share * (len(values) + 1)))
+    return float(np.nextafter(np.sort(values)[::-1][allowed - 1], np.inf))

@@ -23,6 +23,7 @@ from nlptl.evaluate.calibrate import Calibration
 from nlptl.export._graph import INPUTS, VECTORS
 from nlptl.recipe import Encoder
 from nlptl.saved import Model, Progress
+from nlptl.saved.anomaly import Gauge, open_gauges
 from nlptl.saved.domains import DomainHeads, pack, unpack
 from nlptl.saved.parts import saved_tasks
 from nlptl.saved.words import Words
@@ -35,18 +36,18 @@ SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 
 class OnnxModel(Model):
-    """Texts → probabilities through ONNX Runtime; words, domains' heads and calibration are applied to the graph's
-    logits as they are to a network's."""
+    """Texts → probabilities through ONNX Runtime; words, domains' heads, calibration and gauges are applied to the
+    graph's logits and vectors as they are to a network's."""
 
     def __init__(
         self, folder: Path, session: Any, reader: TextReader, tasks: Mapping[str, Task], words: Words | None,
         columns: Mapping[str, str | None], domain_heads: Mapping[str, DomainHeads],
-        calibrations: Mapping[str, Calibration], domains_read: Mapping[str, Sequence[str]],
+        calibrations: Mapping[str, Calibration], gauges: Mapping[str, Gauge], vectors_read: Mapping[str, Sequence[str]],
     ) -> None:  # fmt: skip
         self.folder, self.session, self.reader = folder, session, reader
         self._tasks, self.words, self.columns, self.shelf = dict(tasks), words, dict(columns), None
-        self.domain_heads, self.calibrations = dict(domain_heads), dict(calibrations)
-        self._domains_read = dict(domains_read)
+        self.domain_heads, self.calibrations, self.gauges = dict(domain_heads), dict(calibrations), dict(gauges)
+        self._vectors_read = dict(vectors_read)
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -65,13 +66,13 @@ class OnnxModel(Model):
         readings: Mapping[str, Floats] | None = None,
         progress: Progress | None = None,
     ) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """By task: the (texts, width) vectors of tasks that have domains' heads, and the (texts, outputs) logits, words
-        included; ``readings`` are not used."""
+        """By task: the (texts, width) vectors that its domains' heads or its gauge read, and the (texts, outputs)
+        logits, words included; ``readings`` are not used."""
         found = self._run(texts, pairs, progress)
         beside = self.words.logits(texts) if self.words else {}
         vectors: dict[str, Floats] = {
             name: np.concatenate([found[VECTORS + part] for part in read], axis=1)
-            for name, read in self._domains_read.items()
+            for name, read in self._vectors_read.items()
         }
         return vectors, {name: found[name] + beside.get(name, 0.0) for name in self.tasks}
 
@@ -136,10 +137,12 @@ def load_onnx(folder: Path) -> OnnxModel:
             weights = {name: tensor.numpy() for name, tensor in load_file(folder / "words.safetensors").items()}
             words = Words(Lexical.load(folder / "lexical.json"), weights)
         heads: dict[str, DomainHeads] = {}
-        if described["domains_read"]:
+        if (folder / DOMAINS).is_file():
             with safe_open(folder / DOMAINS, "pt") as opened:
                 heads = unpack(load_file(folder / DOMAINS), opened.metadata())
         calibrations = {name: Calibration(**one) for name, one in described["calibrations"].items()}
+        gauges = open_gauges(described.get("anomaly", {}), folder)
+        vectors_read = described.get("vectors_read", described.get("domains_read"))
         tokenizer = AutoTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
         reader = TextReader(tokenizer, settings, settings.prompt or "", described["positions"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError, RuntimeError) as error:
@@ -153,5 +156,5 @@ def load_onnx(folder: Path) -> OnnxModel:
     except Exception as error:  # onnxruntime's errors have no other base
         raise ModelError(f"the model in {folder} is damaged ({error}); export it again.") from error
     return OnnxModel(
-        folder, session, reader, tasks, words, described["columns"], heads, calibrations, described["domains_read"]
+        folder, session, reader, tasks, words, described["columns"], heads, calibrations, gauges, vectors_read
     )

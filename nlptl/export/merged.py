@@ -33,9 +33,10 @@ class Merged(Export):
         settings = network.backbone.settings
         own = settings.model_copy(update={"model": str(encoder), "revision": None, "prompt": network.backbone.prompt})
         whole = Network(Backbone.load(own), network.task_heads)
-        Model(whole, model.words, model.columns, domain_heads=model.domain_heads, calibrations=model.calibrations).save(
-            folder
-        )
+        Model(
+            whole, model.words, model.columns, domain_heads=model.domain_heads, calibrations=model.calibrations,
+            gauges=model.gauges,
+        ).save(folder)  # fmt: skip
         described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         described["encoder"]["model"] = f"./{ENCODER}"  # wherever the folder is moved
         (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -27,7 +27,7 @@ class Onnx(Export):
 
     def write(self, model: Model, folder: Path) -> None:
         """Write ``model.onnx``, the tokenizer, the words, the domains' heads and ``model.json`` with what calibrates
-        them: all that answering needs.
+        them, and what tells strange texts: all that answering needs.
 
         Raises:
             ModelError: the extra is not installed, the graph does not answer as the model does, or the model is of a
@@ -38,6 +38,7 @@ class Onnx(Export):
         from nlptl.export._graph import write_graph
         from nlptl.export._merge import merged
         from nlptl.export._served import save_domains
+        from nlptl.saved.anomaly import described_gauges, save_gauges
 
         _installed()
         backbone = model.network.backbone
@@ -48,10 +49,12 @@ class Onnx(Export):
             )
         pairs = model.columns.get("text_pair") is not None
         network = merged(model, self.kind)
-        own = {name: network.task_heads[name].reading.split("+") for name in model.domain_heads}
+        told = [name for name, gauge in model.gauges.items() if gauge.gaussians is not None]
+        own = {name: network.task_heads[name].reading.split("+") for name in (*model.domain_heads, *told)}
         readings = sorted({part for read in own.values() for part in read})
         write_graph(network, folder / "model.onnx", int8=self.int8, pairs=pairs, readings=readings)
         save_domains(model.domain_heads, folder)
+        save_gauges(model.gauges, folder)
         backbone.tokenizer.save_pretrained(str(folder / "tokenizer"))
         if model.words is not None:
             import torch
@@ -70,7 +73,8 @@ class Onnx(Export):
             "positions": backbone.positions,
             "columns": model.columns,
             "calibrations": {name: asdict(one) for name, one in model.calibrations.items()},
-            "domains_read": own,
+            "anomaly": described_gauges(model.gauges),
+            "vectors_read": own,
             "tasks": {
                 name: {"head": task.head.model_dump(mode="json"), "labels": list(task.labels)}
                 for name, task in model.tasks.items()

@@ -40,6 +40,7 @@ from nlptl.fitting.turn import Outcome, run_turn
 from nlptl.heads._reading import CHOICES, every_layer, parts
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
+from nlptl.recipe.rules_heads import rungs_are_calibrated
 from nlptl.report.results import Results
 from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.train.gather import first_ahead, while_others_wait
@@ -138,10 +139,11 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
     scored: list[Leaks] = []
     validation: list[Leaks] = []
     what, near = recipe.transfer.leaks, recipe.transfer.near
+    held_back = trains(recipe) or rungs_are_calibrated(recipe.transfer, recipe.heads)
     for seed, turn in turns:
         clean, leaks = guard(turn, signatures, leaks=what, near=near)
         scored.append(leaks)
-        if trains(recipe) and len(clean.validate):
+        if held_back and len(clean.validate):
             clean, leaks = guard_validation(clean, signatures, leaks=what, near=near)
             validation.append(leaks)
         planned.append((seed, clean, signatures.groups(clean.teach, near=near)))

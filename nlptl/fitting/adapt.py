@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from nlptl.encoder.masked_head import masked_head
 from nlptl.fitting.answers import logits_of
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
-from nlptl.heads._temperature import fit_temperature
+from nlptl.heads._temperature import fit_bias_corrected, fit_temperature
 from nlptl.model import Examples, Network, TaskHead
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
@@ -106,10 +106,25 @@ def spread(weights: Floats, taught: Ints, rows: Ints) -> Floats:
     return np.where(taught[places] == rows, weights[places], 1.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """How one task's logits were moved to the target's label shares.
+
+    Attributes:
+        offsets: (outputs,) what was added to them.
+        temperature: what the sums are to be divided by: the odds of the labels moved on that scale, and on no other
+            are the probabilities those of the target.
+    """
+
+    offsets: Floats
+    temperature: float
+
+
 def corrected(
     setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, model: Model, judged: Model
-) -> tuple[Model, dict[str, str]]:
-    """``model`` after what is corrected once training is over, and what was found on the way, by task.
+) -> tuple[Model, dict[str, str], Mapping[str, Shift]]:
+    """``model`` after what is corrected once training is over, and by task what was found on the way and, where its
+    logits were moved, how.
 
     The target's label shares are read off the solved heads' answers, whose logits out of fold tell how far to trust
     them. A model that was trained further is calibrated on the rows that were held back, where there are any, by the
@@ -121,10 +136,10 @@ def corrected(
     notes = {name: "; ".join(filter(None, [setting.said, said])) for name, said in effective.items()}
     ways = [way for way in setting.recipe.adapt if isinstance(way, LabelShift)]
     if not ways:
-        return model, notes
+        return model, notes, {}
     one_target(turn)
     target = logits_of(setting, solved.model, target_texts(turn, corpus.domains, kind=f"adapt: {ways[0].kind}"))
-    heads = {}
+    heads, shifts = {}, {}
     for name, head in model.network.task_heads.items():
         answers = _answers(corpus, solved, name, teaching(corpus, turn)[name], target)
         temperature = None
@@ -136,7 +151,10 @@ def corrected(
         offsets, found = ways[0].offsets(answers, temperature)
         notes[name] = "; ".join(filter(None, [notes[name], found]))
         heads[name] = _moved(head, offsets)
-    return Model(Network(model.network.backbone, heads), model.words, model.columns), notes
+        if offsets.any():
+            own = temperature or fit_bias_corrected(corpus.tasks[name], answers.source, answers.labels)[0]
+            shifts[name] = Shift(offsets, own)
+    return Model(Network(model.network.backbone, heads), model.words, model.columns), notes, shifts
 
 
 def _effective(solved: SolvedTurn, task: str) -> str:

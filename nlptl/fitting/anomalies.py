@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nlptl.contracts import Floats
-from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
+from nlptl.contracts import Floats, Ints
+from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax, one_a_label
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.evaluate._scores import auc
 from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
@@ -25,26 +25,51 @@ if TYPE_CHECKING:
     from nlptl.transfer.plan import Turn
 
 
+SERVED = "served"
+"""The score that the model itself tells (``heads.<task>.anomaly``), whatever kind it is of."""
+
+
 def anomaly_rows(setting: Setting, seed: int, turn: Turn, outcome: Outcome, outside: Dataset) -> list[dict[str, Any]]:
     """A row a score: the area under the ROC curve of anomalies against the turn's scored rows, with its 95 % interval
-    over rows. Of ``max_softmax``, the score that others must beat, the row comes first."""
+    over rows. Where targets have models of their own, each has its rows, by its own model and on its own scored rows.
+
+    Of ``max_softmax``, the score that others must beat, the row comes first; of ``served``, what the model itself tells
+    of strange texts, the last, with the shares of both that it flags.
+    """
+    own = set(outcome.models) != {turn.name}
     rows = []
-    ids = np.concatenate([setting.corpus.ids[turn.score], np.array(outside[:]["id"], dtype=object)])
-    truth = np.arange(len(ids)) >= len(turn.score)
-    for name, values in _scores(setting, turn, outcome, outside).items():
-        found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
-        rows.append({
-            "seed": seed, "turn": turn.name, "score": name, "auroc": found, "ci95": [low, high],
-            "anomalies": int(truth.sum()), "usual": int((~truth).sum()),
-        })  # fmt: skip
+    for name, model in outcome.models.items():
+        score = turn.score[setting.corpus.domains[turn.score] == name] if own else turn.score
+        told = {"seed": seed, "turn": turn.name, "target": name if own else None}
+        rows += [told | row for row in _rows_of(setting, seed, turn, model, score, outside)]
     return rows
 
 
-def _scores(setting: Setting, turn: Turn, outcome: Outcome, outside: Dataset) -> dict[str, Floats]:
+def _rows_of(
+    setting: Setting, seed: int, turn: Turn, model: Model, score: Ints, outside: Dataset
+) -> Iterator[dict[str, Any]]:
+    """The rows of one model; ``score`` are the rows that it is for."""
+    ids = np.concatenate([setting.corpus.ids[score], np.array(outside[:]["id"], dtype=object)])
+    truth = np.arange(len(ids)) >= len(score)
+    task = next(iter(setting.corpus.tasks))
+    for name, values in _scores(setting, turn, model, score, outside).items():
+        found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
+        row = {
+            "score": name, "auroc": found, "ci95": [low, high], "anomalies": int(truth.sum()),
+            "usual": int((~truth).sum()),
+        }  # fmt: skip
+        threshold = model.gauges[task].threshold if name == SERVED else None
+        if threshold is not None:
+            beyond = values >= threshold
+            row |= {"anomalies_flagged": float(beyond[truth].mean()), "usual_flagged": float(beyond[~truth].mean())}
+        yield row
+
+
+def _scores(setting: Setting, turn: Turn, model: Model, score: Ints, outside: Dataset) -> dict[str, Floats]:
     """By score, (usual rows, then anomalies) values, higher is stranger: distances among the frozen encoder's vectors,
-    and what the served model's logits say."""
+    what the served model's logits say, and what it itself tells, if it does."""
     corpus, backbone = setting.corpus, setting.backbone
-    task, model = next(iter(corpus.tasks)), next(iter(outcome.models.values()))
+    task = next(iter(corpus.tasks))
     frozen = model.network.backbone is backbone
     reading = model.network.task_heads[task].reading if frozen else "last"
     texts = [str(text) for text in outside[:]["text"]]
@@ -56,27 +81,33 @@ def _scores(setting: Setting, turn: Turn, outcome: Outcome, outside: Dataset) ->
         )  # fmt: skip
     strange = np.concatenate([found[part] for part in parts([reading])], axis=1)
     taught = corpus.labelled(task, turn.teach)
-    seen, asked = setting.vectors.of(taught, reading), setting.vectors.of(turn.score, reading)
+    seen, asked = setting.vectors.of(taught, reading), setting.vectors.of(score, reading)
     asked = np.concatenate([asked, strange])
-    usual = setting.vectors.parts(turn.score, model.network.readings) if frozen else None
-    usual_pairs = None if corpus.pairs is None else list(corpus.pairs[turn.score])
-    of_usual = _logits(model, task, list(corpus.texts[turn.score]), usual_pairs, usual)
-    logits = np.concatenate([of_usual, _logits(model, task, texts, pairs, found if frozen else None)])
+    usual = setting.vectors.parts(score, model.network.readings) if frozen else None
+    usual_pairs = None if corpus.pairs is None else list(corpus.pairs[score])
+    usual_texts, outer = list(corpus.texts[score]), found if frozen else None
+    of_usual = _logits(model, task, usual_texts, usual_pairs, usual)
+    logits = np.concatenate([of_usual, _logits(model, task, texts, pairs, outer)])
     k = min(setting.recipe.evaluate.anomalies.k, len(taught)) if setting.recipe.evaluate.anomalies else 1
-    return {
+    scores: dict[str, Floats] = {
         "max_softmax": max_softmax(logits),
         "energy": energy(logits),
         "mahalanobis": mahalanobis(seen, corpus.encoded[task][taught], asked),
         "knn": knn_distance(seen, asked, k=k),
     }
+    if task in model.gauges:
+        whose = [str(domain) for domain in corpus.domains[score]]
+        of_usual = model.strangeness(usual_texts, usual_pairs, domains=whose, readings=usual)[task]
+        nobody = [None] * len(texts)
+        scores[SERVED] = np.r_[of_usual, model.strangeness(texts, pairs, domains=nobody, readings=outer)[task]]
+    return scores
 
 
 def _logits(
     model: Model, task: str, texts: list[str], pairs: list[str] | None, readings: Mapping[str, Floats] | None
 ) -> Floats:
-    """(texts, labels); a binary head's one logit z stands as 0 and z."""
-    logits = model.shared_logits(texts, pairs, readings=readings)[1][task]
-    return np.hstack([np.zeros_like(logits), logits]) if logits.shape[1] == 1 else logits
+    """(texts, labels), one a label."""
+    return one_a_label(model.shared_logits(texts, pairs, readings=readings)[1][task])
 
 
 def area(

@@ -84,4 +84,6 @@ def chosen_rows(solved: SolvedTurn, beside: Mapping[str, Mapping[str, Any]]) -> 
             **beside.get(name, {}),
         }
         for name, s in solved.heads.items()
-    ) + tuple({"task": name, "reading": c.reading, **c.chosen} for name, c in solved.closed.items())
+    ) + tuple(
+        {"task": name, "reading": c.reading, **c.chosen, **beside.get(name, {})} for name, c in solved.closed.items()
+    )

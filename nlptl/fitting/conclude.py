@@ -91,6 +91,7 @@ def conclude(
         negative_transfer=negative,
         anomalies=anomalies,
         decisions=[row for outcome in outcomes.values() for row in outcome.decisions],
+        strange=[row for outcome in outcomes.values() for row in outcome.strange],
     )
     results.save(folder / "results.json")
     _save_models(setting, planned, models, shared, results)
@@ -127,15 +128,15 @@ def _save_models(
     folders = {name: whole / file_name(name) if several else whole for name in models}
     for name, folder in folders.items():
         models[name].save(folder)
-        write_card(folder, results, _card_facts(setting, serves[name], models[name]))
+        write_card(folder, results, _card_facts(setting, serves[name], models[name], results))
     if shared is not None:
         shared.save(whole / SHARED)
-        write_card(whole / SHARED, results, _card_facts(setting, serves["all"], shared))
+        write_card(whole / SHARED, results, _card_facts(setting, serves["all"], shared, results))
     if several:
         write_index(whole, {name: folder.name for name, folder in folders.items()}, None if shared is None else SHARED)
 
 
-def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
+def _card_facts(setting: Setting, turn: Turn, model: Model, results: Results) -> CardFacts:
     recipe = setting.recipe
     calibrates = any(head.reads_unlabelled for head in recipe.heads.values())
     read = (
@@ -154,4 +155,5 @@ def _card_facts(setting: Setting, turn: Turn, model: Model) -> CardFacts:
         adapter=hasattr(model.network.backbone.body, "peft_config"),
         parents=model.network.backbone.inherited.parents if model.network.backbone.inherited else (),
         lexical=model.words is not None,
+        strange=[row for row in results["strange"] if (row["seed"], row["turn"]) == (recipe.seed, turn.name)],
     )

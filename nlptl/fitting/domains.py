@@ -14,6 +14,7 @@ from nlptl.heads._domains_each import choose_taus
 from nlptl.heads._scaling import Array, Scaling
 from nlptl.heads._solved import Folds, Solved
 from nlptl.heads._weighted import solve_weighted
+from nlptl.recipe.rules_heads import asks_unseen_rows
 from nlptl.saved.domains import DomainHeads
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def per_domain(
     setting: Setting, turn: Turn, solved: SolvedTurn, folds_by_row: Callable[[str], Folds]
 ) -> tuple[dict[str, DomainHeads], dict[str, dict[str, Any]], dict[str, Array]]:
     """By task whose head is per domain: what each domain adds to the shared one, what was chosen for that, and, where
-    the head is to be calibrated, the (rows, outputs) logits of the rows that teach, out of fold.
+    something rests on them, the (rows, outputs) logits of the rows that teach, out of fold.
 
     Args:
         folds_by_row: of a task, folds that hold out rows of every domain, and no whole domain.
@@ -52,7 +53,7 @@ def per_domain(
                 None if turn.labels_of_target else folds,
                 folds if own else None,
             )
-            if getattr(task.head, "calibrate", None) is not None:
+            if asks_unseen_rows(task.head) is not None:
                 out_of_fold[name] = deviate_out_of_fold(grouped, fitted[name].spread, folds, taus)
     return fitted, chosen, out_of_fold
 

@@ -12,6 +12,7 @@ from nlptl.contracts import Floats, Ints
 from nlptl.evaluate.gate import Verdict, choose
 from nlptl.evaluate.predictions import MODEL, Scored
 from nlptl.fitting.evidence import Climbed, climb_turn
+from nlptl.fitting.gate_calibrated import calibrated_targets
 from nlptl.fitting.gate_trained import rehearsing, train_turn, trained_rung
 from nlptl.fitting.rungs import RUNGS
 from nlptl.fitting.setting import Setting
@@ -114,7 +115,7 @@ def _settled(
             models[target] = _model(setting, turned, heads)
     scored = tuple(_rescored(part, climbed[part.task], verdicts[part.task], _every(setting)) for part in outcome.scored)
     shared = turned if setting.recipe.transfer.protocol == "joint" else None
-    return replace(outcome, models=models, scored=scored, shared=shared)
+    return calibrated_targets(setting, turn, replace(outcome, models=models, scored=scored, shared=shared))
 
 
 def _with(

@@ -20,11 +20,12 @@ from nlptl.fitting.answers import answer, chosen_rows, scored_rows
 from nlptl.fitting.augment import Learned, augmented
 from nlptl.fitting.before import before_solving
 from nlptl.fitting.beside import SOLO, solo_models
-from nlptl.fitting.calibration import calibrations, decisions, with_calibrations
+from nlptl.fitting.calibration import calibrated, calibrations, decisions, with_facts
 from nlptl.fitting.climb import climb
 from nlptl.fitting.contrast import contrast, train_any
 from nlptl.fitting.distant import reach
 from nlptl.fitting.domains import per_domain
+from nlptl.fitting.gauges import flagged, gauged, gauges
 from nlptl.fitting.heads import plain_cosines, prior_mean, solve_closed_form
 from nlptl.fitting.layers import with_layers
 from nlptl.fitting.refit import refitted
@@ -32,6 +33,7 @@ from nlptl.fitting.scratch import scratch_model
 from nlptl.fitting.select import chosen_by
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.fitting.train import Taught, split_off, trains
+from nlptl.fitting.unseen import unseen
 from nlptl.fitting.weigh import Weighed, weigh_sources
 from nlptl.heads._reading import CHOICES
 from nlptl.heads._solved import Folds, Solved, solve_head
@@ -65,6 +67,8 @@ class Outcome:
     """Cosines between the gradients of tasks, one (tasks, tasks) table a measurement."""
     decisions: tuple[dict[str, Any], ...] = ()
     """What calibrated heads decided on the scored rows, one mapping a task and domain."""
+    strange: tuple[dict[str, Any], ...] = ()
+    """How many scored rows were flagged as unlike all that taught, one mapping a task and domain."""
     shared: Model | None = None
     """Of one turn whose targets each got a rung of its own: the model that all taught, for domains that are none."""
 
@@ -87,13 +91,15 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
             learned.setting, learned.turn, learned.groups, learned.solved, learned.model,
         )  # fmt: skip
         trained = partial(train_any, seed=seed)
-        model, notes = corrected(setting, own, held_back, solved, model, learned.judged)
+        model, notes, shifts = corrected(setting, own, held_back, solved, model, learned.judged)
         by_row = partial(_folds, setting, replace(own, labels_of_target=1), kept, seed=seed)
         domain_heads, spreads, out_of_fold = per_domain(setting, own, solved, by_row)
-        fitted = calibrations(setting, own, held_back, solved, learned.judged, out_of_fold)
-        spreads = with_calibrations(spreads, fitted)
-        if domain_heads or fitted:
-            model = Model(model.network, model.words, model.columns, model.shelf, domain_heads, fitted)
+        rows = unseen(setting, plain.recipe, own, held_back, solved, learned.judged, out_of_fold, shifts)
+        fitted = calibrations(setting.corpus, rows)
+        gauging = gauges(setting, own, solved, model, learned.judged, rows)
+        spreads = with_facts(spreads, calibrated(fitted), gauged(gauging))
+        if domain_heads or fitted or gauging:
+            model = Model(model.network, model.words, model.columns, model.shelf, domain_heads, fitted, gauging)
     alone: dict[str, Model] = {}
     if setting.recipe.evaluate.solo and len(setting.corpus.tasks) > 1 and trains(setting.recipe):
         with setting.clock(SOLO):
@@ -107,6 +113,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
         below = {} if model is solved.model else answer(setting, turn, solved.model)
         solo = {name: answer(setting, turn, one)[name] for name, one in alone.items()}
         from_scratch = {} if scratch is None else answer(setting, turn, scratch)
+        strange = tuple(flagged(setting, turn, model, seed))
         with while_others_wait():
             baselines = _baselines(plain, turn, groups, seed) if setting.folder.main else {}
     scored = tuple(
@@ -141,7 +148,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     chosen = tuple(row | on_the_way for row in chosen_rows(solved, beside))
     conflicts = tuple(entry["conflicts"] for entry in learned.history if "conflicts" in entry)
     decided = tuple(decisions(setting.corpus, fitted, scored))
-    return Outcome({turn.name: model}, scored, chosen, solved.heads, conflicts, decided)
+    return Outcome({turn.name: model}, scored, chosen, solved.heads, conflicts, decided, strange=strange)
 
 
 def learn_turn(

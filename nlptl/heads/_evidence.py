@@ -51,6 +51,9 @@ class ClosedForm:
     chosen: Mapping[str, Any]
     scores: TextScores | None = None
     """What reads the texts, where the head does so itself."""
+    out_of_fold: Floats | None = None
+    """(teaching rows, outputs) logits of each row by the fold that did not see it, 0 where none holds a row out; None
+    where the head does not tell."""
 
 
 def log_loss(probabilities: Floats, classes: Ints) -> float:

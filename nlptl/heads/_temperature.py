@@ -12,7 +12,9 @@ from nlptl.contracts import Floats, Task
 RANGE = (0.05, 20.0)
 
 
-def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any], *, prior: float = 0.0) -> float:
+def fit_temperature(
+    task: Task, logits: Floats, encoded: npt.NDArray[Any], *, prior: float = 0.0, weights: Floats | None = None
+) -> float:
     """The T within ``RANGE`` for which logits / T have the lowest log loss.
 
     Args:
@@ -20,6 +22,7 @@ def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any], *, pr
         encoded: their labels as ``Task.encode`` gives them, all labelled.
         prior: precision of a normal prior on log T with mean 0; without one, rows that are all answered rightly, be
             they few, ask for certainty.
+        weights: (rows,) how much each row's loss counts; none: 1 each.
     """
     import torch
     from scipy.optimize import minimize_scalar
@@ -27,9 +30,10 @@ def fit_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any], *, pr
     from nlptl.heads._solve import row_losses
 
     raw, targets = torch.from_numpy(np.asarray(logits, dtype=np.float64)), torch.from_numpy(task.targets(encoded))
+    count = torch.ones(len(raw), dtype=torch.float64) if weights is None else torch.as_tensor(weights)
 
     def loss(log_temperature: float) -> float:
-        data = row_losses(raw / np.exp(log_temperature), targets, task.link).sum()
+        data = (row_losses(raw / np.exp(log_temperature), targets, task.link) * count).sum()
         return float(data + prior * log_temperature**2 / 2) / len(raw)
 
     found = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded")

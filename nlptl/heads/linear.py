@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from nlptl.contracts import Head
+from nlptl.contracts.anomaly import AnomalyScore
 from nlptl.contracts.calibrate import Calibrate
 from nlptl.heads._called import Phrasings, phrasings_of
 
@@ -30,6 +31,7 @@ class Linear(Head):
     calibrate: Calibrate | None = Field(
         None, description="Honest probabilities and decisions, domain by domain; none: as they come."
     )
+    anomaly: AnomalyScore | None = Field(None, description="Predictions say how unlike all that taught a text is.")
     prior: Literal["label_names"] | None = Field(
         None,
         description="label_names: what labels are called answers first, calibrated on texts; labels move it.",

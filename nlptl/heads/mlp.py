@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from nlptl.contracts import Head
+from nlptl.contracts.anomaly import AnomalyScore
 from nlptl.contracts.calibrate import Calibrate
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Mlp(Head):
     calibrate: Calibrate | None = Field(
         None, description="Honest probabilities and decisions, domain by domain; none: as they come."
     )
+    anomaly: AnomalyScore | None = Field(None, description="Predictions say how unlike all that taught a text is.")
     batch_norm: bool = Field(False, description="Batch norm between each hidden layer and its ReLU.")
 
     def build(self, width: int, outputs: int) -> torch.nn.Module:

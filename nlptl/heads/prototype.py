@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from nlptl.contracts import Floats, Head, Ints
+from nlptl.contracts.anomaly import AnomalyScore
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ class Prototype(Head):
 
     kind: Literal["prototype"] = "prototype"
     distance: Literal["cosine", "euclid"] = Field("cosine", description="Between a text and a label's mean.")
+    anomaly: AnomalyScore | None = Field(None, description="Predictions say how unlike all that taught a text is.")
 
     @property
     def closed_form(self) -> bool:
@@ -59,6 +61,10 @@ class Prototype(Head):
         loss, reading, shrinkage, scale = min(tried)
         vectors = self._scaled(evidence.readings[reading])
         means = class_means(vectors, classes, labels, shrinkage)
+        unseen = np.zeros((len(vectors), labels))
+        for teach, held in evidence.folds:
+            of_fold = class_means(vectors[teach], classes[teach], labels, shrinkage)
+            unseen[held] = scale * similarity(vectors[held], of_fold, self.distance)
         if self.distance == "cosine":
             weights, bias = scale * _unit(means).T, np.zeros(labels)
             net: torch.nn.Module = filled_cosine_net(as_logits(weights), as_logits(bias), np.zeros(len(weights)))
@@ -66,7 +72,8 @@ class Prototype(Head):
             # −‖x − m‖² without ‖x‖², which all labels share, is linear in x
             weights, bias = 2 * scale * means.T / _rms(evidence.readings[reading]), -scale * (means**2).sum(1)
             net = filled_linear(as_logits(weights), as_logits(bias))
-        return ClosedForm(reading, net, {"shrinkage": shrinkage, "scale": scale, "loss": loss})
+        chosen = {"shrinkage": shrinkage, "scale": scale, "loss": loss}
+        return ClosedForm(reading, net, chosen, out_of_fold=as_logits(unseen))
 
     def _scaled(self, vectors: Floats) -> Floats:
         """Unit vectors for cosines; else one number for all, so that one grid of scales serves every encoder."""

@@ -10,16 +10,19 @@ from typing import Any
 
 from nlptl.errors import nearest
 from nlptl.recipe.rules_adapt import ADAPT_RULES
+from nlptl.recipe.rules_anomaly import strange_texts_can_be_told
 from nlptl.recipe.rules_chain import CHAIN_RULES
 from nlptl.recipe.rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
 from nlptl.recipe.rules_cost import scratch_has_trained_heads
 from nlptl.recipe.rules_heads import (
-    calibrated_on_unseen_rows,
+    calibrated_as_asked,
+    chosen_rungs_are_calibrated,
     frozen_heads,
     names_are_of_labels,
     names_have_a_use,
     per_domain_is_solved,
     texts_are_read_alone,
+    unseen_rows_are_held_back,
 )
 from nlptl.recipe.rules_labels import (
     Problems,
@@ -166,7 +169,10 @@ RULES: tuple[Callable[..., Problems], ...] = (
     distant_is_solved,
     rungs_can_be_rehearsed,
     per_domain_is_solved,
-    calibrated_on_unseen_rows,
+    calibrated_as_asked,
+    chosen_rungs_are_calibrated,
+    unseen_rows_are_held_back,
+    strange_texts_can_be_told,
     frozen_heads,
     names_are_of_labels,
     names_have_a_use,

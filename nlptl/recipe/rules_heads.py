@@ -51,34 +51,82 @@ def holds_back_by_split(tune: Any) -> bool:
     return bool(tune.kind == "contrastive" or getattr(tune, "per", None) == "domain")
 
 
-def calibrated_on_unseen_rows(
-    heads: Any, tune: Any, transfer: Any, adapt: Any, encoder: Any, train: Any, data: Any
-) -> Problems:
-    """Whether the model that answers has logits of rows that did not teach it, and can decide its labels as asked."""
+def asks_unseen_rows(head: Any) -> str | None:
+    """The first setting of ``head`` that rests on rows which taught nothing of what answers; None where none does."""
+    return next((name for name in ("calibrate", "anomaly") if getattr(head, name, None) is not None), None)
+
+
+def rungs_are_calibrated(transfer: Any, heads: Any) -> bool:
+    """Whether each target's own rung is calibrated, which only official validation rows of the target can do."""
+    asked = any(getattr(head, "calibrate", None) is not None for head in heads.values())
+    return transfer.choose is not None and asked
+
+
+def unseen_rows_are_held_back(heads: Any, tune: Any, adapt: Any, encoder: Any, train: Any, data: Any) -> Problems:
+    """Whether the model that answers has logits of rows that did not teach it, where a head's setting rests on them."""
     held_back = train.validation > 0 or any(source.split is not None for _, source in sources(data))
+    for task, head in heads.items():
+        asking = asks_unseen_rows(head)
+        if asking is not None and learns_further(head, tune, encoder, adapt) and not held_back:
+            split = f"name data.split with validation rows, or set {asking}: null."
+            yield (
+                ("heads", task, asking),
+                "of what is trained is fitted on rows that are held back from it; "
+                + (split if holds_back_by_split(tune) else f"set train.validation, such as 0.1, or {split}"),
+            )
+
+
+def chosen_rungs_are_calibrated(heads: Any, tune: Any, transfer: Any, data: Any) -> Problems:
+    """Whether each target may have labelled rows that neither teach its rung nor choose it."""
+    if not rungs_are_calibrated(transfer, heads):
+        return
+    place = ("heads", next(name for name, head in heads.items() if getattr(head, "calibrate", None)), "calibrate")
+    if all(source.split is None for _, source in sources(data)):
+        yield (
+            place,
+            "with transfer.choose: auto every row that teaches chooses the rung too; name data.split with validation "
+            "rows of each target, or leave one out.",
+        )
+    if transfer.target_labels != "all":
+        yield (
+            place,
+            "with transfer.choose: auto reads labels of each target's validation rows; set transfer.target_labels: "
+            "all, or leave one out.",
+        )
+    if tune.learns and getattr(tune, "per", None) != "domain":
+        yield (
+            place,
+            f"with transfer.choose: auto is fitted on validation rows, which choose the epoch of tune.kind "
+            f"{tune.kind}; set tune.kind: frozen, lora with per: domain, or leave one out.",
+        )
+
+
+def calibrated_as_asked(heads: Any, tune: Any, encoder: Any, adapt: Any) -> Problems:
+    """Whether what is calibrated is one model, on rows like those it is for, and can decide its labels as asked."""
     towards = [way.kind for way in adapt if way.kind in ("importance", "label_shift")]
     for task, head in heads.items():
         settings = getattr(head, "calibrate", None)
         if settings is None:
             continue
         place = ("heads", task, "calibrate")
-        if transfer.choose is not None:
+        if len(towards) > 1:
+            yield place, "follows adapt: importance or adapt: label_shift, and not both together; leave one out."
+        if "importance" in towards and learns_further(head, tune, encoder, adapt):
             yield (
                 place,
-                "is fitted for one model, and transfer.choose: auto ships another rung to each target; leave one out.",
+                "counts rows as adapt: importance weighs them, and rows held back from what is trained have no weight; "
+                "leave one out.",
             )
-        if towards:
+        if "importance" in towards and settings.max_loss is not None:
             yield (
-                place,
-                f"is fitted on rows as the sources have them, and adapt: {towards[0]} moves answers towards the "
-                "target's; leave one out.",
+                (*place, "max_loss"),
+                "is a share of the target's rows, of which the flattened weights of adapt: importance say too little; "
+                "set max_loss: null.",
             )
-        if learns_further(head, tune, encoder, adapt) and not held_back:
-            split = "name data.split with validation rows, or set calibrate: null."
+        if "label_shift" in towards and getattr(head, "per", None) is not None:
             yield (
                 place,
-                "of what is trained is fitted on rows that are held back from it; "
-                + (split if holds_back_by_split(tune) else f"set train.validation, such as 0.1, or {split}"),
+                "with adapt: label_shift is of the head that all share; set per: null, or leave one out.",
             )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (

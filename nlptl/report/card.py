@@ -17,7 +17,7 @@ class CardFacts:
 
     ``taught_by`` is how many labelled rows of each domain taught; ``license`` is None where it is not known;
     ``adapter`` says whether the folder holds a PEFT adapter, ``lexical`` whether it holds words of the training texts;
-    ``parents`` are the runs it goes on from.
+    ``parents`` are the runs it goes on from; ``strange`` is what it flagged of the scored rows, as the results have it.
     """
 
     name: str
@@ -29,6 +29,7 @@ class CardFacts:
     adapter: bool = False
     lexical: bool = False
     parents: Sequence[Mapping[str, Any]] = ()
+    strange: Sequence[Mapping[str, Any]] = ()
 
 
 def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Path:

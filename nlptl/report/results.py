@@ -102,6 +102,7 @@ def assemble(
     decisions: Sequence[Mapping[str, Any]] = (),
     cost: Mapping[str, Any] | None = None,
     anomalies: Sequence[Mapping[str, Any]] | None = None,
+    strange: Sequence[Mapping[str, Any]] = (),
 ) -> Results:
     """All of ``results.json``; the first task's ``overall``, ``domains`` and ``baselines`` are repeated at the top.
 
@@ -114,6 +115,8 @@ def assemble(
         decisions: for each seed, task and domain of a calibrated head its temperature, its threshold, and what came of
             them on the scored rows: calibration error and log loss after and before, and the shares lost and caught.
         anomalies: where asked for, each score's area under the ROC curve of rows that are to be told from the rest.
+        strange: for each seed, task and domain whose model tells strange texts, the threshold, the share of rows like
+            those that taught which it is to flag, and the share of the scored rows that it flagged.
         matrix: accuracy of a head solved on each source (outer) on each target (inner).
         cost: what was spent, and beside it what training from scratch spends and reaches, where that was asked for.
         multitask: of several tasks, ``solo`` gains by task and ``conflicts`` of their gradients.
@@ -140,6 +143,7 @@ def assemble(
             "decisions": decisions,
             "cost": cost,
             "anomalies": anomalies,
+            "strange": strange,
         }
     )
 

@@ -2,15 +2,14 @@
 
 ``model.json`` says what is what; ``heads.safetensors`` holds the weights of heads, words and single domains' heads,
 ``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one a domain or task, ``body.safetensors``
-those of the encoder's own weights that learned, ``inherited.safetensors`` those that earlier runs had changed before.
+those of the encoder's own weights that learned, ``inherited.safetensors`` those that earlier runs had changed before,
+``anomaly.safetensors`` what tells strange texts.
 The encoder itself is named, with the hash of the weights that training began from, not copied.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,21 +22,21 @@ from nlptl.encoder.store import encode
 from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
 from nlptl.model import Network
+from nlptl.saved.anomaly import Gauge
 from nlptl.saved.answers import answer_table, listed
 from nlptl.saved.bank import own_logits, shared_heads
 from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
-from nlptl.saved.parts import described_tasks, model_folder, targets_folder
+from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.texts import texts_readings
 from nlptl.saved.words import Words
-from nlptl.tune._adapter import save_adapter
+from nlptl.saved.writing import write_model
 from nlptl.tune._shelf import Shelf
 from nlptl.tune._task_bank import TaskShelf
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
 Progress = Callable[[int, int], None]
 
 
@@ -46,7 +45,7 @@ class Model:
 
     ``columns`` names the columns of the data that it was trained on, for files to be answered; ``shelf`` holds the
     adapters of domains or tasks that have their own; by task, ``domain_heads`` what single domains add to a solved head
-    and ``calibrations`` how its logits become probabilities and decisions.
+    and ``calibrations`` how its logits become probabilities and decisions; ``gauges`` tell strange texts.
     """
 
     def __init__(
@@ -57,6 +56,7 @@ class Model:
         shelf: Shelf | TaskShelf | None = None,
         domain_heads: Mapping[str, DomainHeads] | None = None,
         calibrations: Mapping[str, Calibration] | None = None,
+        gauges: Mapping[str, Gauge] | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.words = words
@@ -64,6 +64,7 @@ class Model:
         self.shelf = shelf
         self.domain_heads = dict(domain_heads or {})
         self.calibrations = dict(calibrations or {})
+        self.gauges = dict(gauges or {})
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -97,8 +98,26 @@ class Model:
         """By task: (texts, labels) probabilities, calibrated where the model is; arguments as of ``logits``."""
         whose = [None] * len(texts) if domains is None else domains
         logits = self.logits(texts, pairs, domains=whose, readings=readings, progress=progress)
-        logits |= {name: calibration.scaled(logits[name], whose) for name, calibration in self.calibrations.items()}
-        return {name: task.probabilities(logits[name]) for name, task in self.tasks.items()}
+        return self._shares(logits, whose)
+
+    def _shares(self, logits: dict[str, Floats], domains: Sequence[str | None]) -> dict[str, Floats]:
+        """By task: (texts, labels) calibrated probabilities of (texts, outputs) logits."""
+        scaled = logits | {name: each.scaled(logits[name], domains) for name, each in self.calibrations.items()}
+        return {name: task.probabilities(scaled[name]) for name, task in self.tasks.items()}
+
+    def strangeness(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None],
+        readings: Mapping[str, Floats] | None = None,
+    ) -> dict[str, Floats]:
+        """By task that has a gauge: (texts,) how unlike all that taught each text is; arguments as of ``logits``."""
+        return self._gauged(*self._read(texts, pairs, domains, readings, None)) if self.gauges else {}
+
+    def _gauged(self, vectors: Mapping[str, Floats], logits: Mapping[str, Floats]) -> dict[str, Floats]:
+        return {name: gauge.values(logits[name], vectors.get(name)) for name, gauge in self.gauges.items()}
 
     def logits(
         self,
@@ -115,14 +134,21 @@ class Model:
             domains: of each text; one that is unknown, or None, is answered by what all domains share.
             readings: (texts, width) vectors that this model's encoder gave before, where they are at hand.
         """
+        return self._read(texts, pairs, domains, readings, progress)[1]
+
+    def _read(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None],
+        readings: Mapping[str, Floats] | None, progress: Progress | None,
+    ) -> tuple[dict[str, Floats], dict[str, Floats]]:  # fmt: skip
+        """By task: the vectors that its head reads, where one body reads for all, and what ``logits`` returns."""
         if self.shelf is not None:
             beside = self.words.logits(texts) if self.words else {}
             own = own_logits(self.network, self.shelf, texts, pairs, domains, progress)
-            return {name: z + beside.get(name, 0.0) for name, z in own.items()}
+            return {}, {name: z + beside.get(name, 0.0) for name, z in own.items()}
         vectors, logits = self.shared_logits(texts, pairs, readings=readings, progress=progress)
         for name, heads in self.domain_heads.items():
             logits[name] = logits[name] + heads.logits(vectors[name], domains)
-        return logits
+        return vectors, logits
 
     def shared_logits(
         self,
@@ -169,7 +195,9 @@ class Model:
             domain: whom the texts belong to, one name for all or one a text; a domain without anything of its own is
                 answered by what all share.
 
-        A calibrated model answers by its thresholds, and with None where it abstains.
+        A calibrated model answers by its thresholds, and with None where it abstains. One that was asked to
+        (``heads.<task>.anomaly``) says in ``<task>.anomaly`` how unlike all that taught it a text is, and in
+        ``<task>.anomalous`` whether that is beyond the threshold.
 
         Raises:
             DataError: a text is not a string, a bare string was given in place of a list, or there is not one domain
@@ -181,11 +209,20 @@ class Model:
             raise DataError(
                 f"{len(texts)} texts and {len(domains)} domains were given; give one domain, or one a text."
             )
-        return self._table(texts, None if text_pair is None else list(text_pair), domains)
+        return self.table(texts, None if text_pair is None else list(text_pair), domains=domains)
 
-    def _table(self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]) -> pd.DataFrame:
-        found = self.probabilities(texts, pairs, domains=domains)
-        return answer_table(self.tasks, found, self.calibrations, domains)
+    def table(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None],
+        readings: Mapping[str, Floats] | None = None,
+    ) -> pd.DataFrame:
+        """What ``predict`` returns; arguments as of ``logits``."""
+        vectors, logits = self._read(texts, pairs, domains, readings, None)
+        strange = self._gauged(vectors, logits)
+        return answer_table(self.tasks, self._shares(logits, domains), self.calibrations, domains, self.gauges, strange)
 
     def add_domain(
         self,
@@ -224,36 +261,7 @@ class Model:
     def save(self, folder: Path | str) -> Path:
         """Write everything but the encoder's own weights to ``folder``."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        backbone = self.network.backbone
-        self.save_heads(folder)
-        if self.words is not None:
-            self.words.lexical.save(folder / "lexical.json")
-        adapted = hasattr(backbone.body, "peft_config")
-        if adapted:
-            save_adapter(backbone.body, folder / "adapter", backbone.base_name)
-        if backbone.rates:
-            body = {name: p.detach().cpu().contiguous() for name, p in backbone.body.named_parameters()}
-            save_file({name: body[name] for name in sorted(backbone.rates)}, folder / "body.safetensors")
-        if backbone.inherited is not None:
-            backbone.inherited.save(folder)
-        if self.shelf is not None:
-            self.shelf.copy(folder / "adapters")
-        described = {
-            "format": FORMAT,
-            "encoder": backbone.settings.model_dump(mode="json"),
-            "base": backbone.base_identity,
-            "parents": None if backbone.inherited is None else list(backbone.inherited.parents),
-            "pooling": backbone.pooling,
-            "precision": str(backbone.dtype).removeprefix("torch."),
-            "adapter": adapted,
-            "tuned": bool(backbone.rates),
-            "slots": None if self.shelf is None else self.shelf.bank.slots,
-            "columns": self.columns,
-            "calibrations": {name: asdict(one) for name, one in self.calibrations.items()},
-            "tasks": described_tasks(self.network),
-        }
-        (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_model(self, folder)
         return folder
 
     def export(

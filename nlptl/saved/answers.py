@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlptl.contracts import Floats, Task
+from nlptl.contracts.anomaly import COLUMNS
 from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
+from nlptl.saved.anomaly import Gauge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +37,15 @@ def answer_table(
     probabilities: Mapping[str, Floats],
     calibrations: Mapping[str, Calibration],
     domains: Sequence[str | None],
+    gauges: Mapping[str, Gauge] | None = None,
+    strange: Mapping[str, Floats] | None = None,
 ) -> pd.DataFrame:
     """Probabilities by task → a table of labels and probabilities, as ``Model.predict`` returns it: decided by the
-    threshold of each row's domain, where there are any."""
+    threshold of each row's domain, where there are any.
+
+    Args:
+        gauges: by task, what tells strange texts, where it is asked for; ``strange`` the (rows,) scores.
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {}
@@ -49,4 +57,7 @@ def answer_table(
             given = calibrations.get(name, Calibration()).decide(task, shares, domains)
             columns[name] = [None if place is None else task.labels[place] for place in given]
         columns |= {f"{name}.{label}": shares[:, place] for place, label in enumerate(task.labels)}
+        if gauges and strange and name in gauges:
+            score, flag = (f"{name}.{column}" for column in COLUMNS)
+            columns |= {score: strange[name], flag: pd.array(gauges[name].beyond(strange[name]), dtype="boolean")}
     return pd.DataFrame(columns)

@@ -19,6 +19,7 @@ from nlptl.evaluate.calibrate import Calibration
 from nlptl.model import Network, TaskHead
 from nlptl.recipe import Encoder
 from nlptl.saved import Model
+from nlptl.saved.anomaly import open_gauges
 from nlptl.saved.bank import open_shelf
 from nlptl.saved.domains import unpack
 from nlptl.saved.export import beside, load_export
@@ -50,6 +51,7 @@ def open_model(folder: Path, *, device: torch.device | str | None = None, backbo
             domain_heads = unpack(tensors, opened.metadata())
         settings, tasks = beside(folder, Encoder.model_validate(described["encoder"])), saved_tasks(described["tasks"])
         calibrations = {name: Calibration(**one) for name, one in described.get("calibrations", {}).items()}
+        gauges = open_gauges(described.get("anomaly", {}), folder)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
         raise damaged(folder, error) from error
     backbone = backbone or _backbone(settings, described, folder)
@@ -62,7 +64,7 @@ def open_model(folder: Path, *, device: torch.device | str | None = None, backbo
     network.text_scores = found_again(network, described["tasks"], device)
     shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
     words = Words.load(folder / "lexical.json", under("words/", tensors))
-    return Model(network.to(device), words, described["columns"], shelf, domain_heads, calibrations)
+    return Model(network.to(device), words, described["columns"], shelf, domain_heads, calibrations, gauges)
 
 
 def read_described(folder: Path) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -21,9 +21,11 @@ from nlptl.encoder.store import encode
 from nlptl.errors import DataError, ModelError, nearest
 from nlptl.heads._reading import parts
 from nlptl.saved import Model, Progress
+from nlptl.saved.anomaly import Gauge
 from nlptl.saved.answers import answer_table
 from nlptl.saved.opening import damaged, encoder_key, open_model, read_described
 from nlptl.saved.parts import TARGETS, saved_tasks
+from nlptl.saved.recent import Recent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +39,6 @@ SHARED = "shared.model"
 SHOWN = 5
 
 T = TypeVar("T")
-Asked = Literal["probabilities", "logits"]
 
 
 def write_index(folder: Path, targets: Mapping[str, str], shared: str | None) -> None:
@@ -69,11 +70,12 @@ class TargetModels(Model):
             }
             first = next(iter(self._described.values()))
             self._tasks, self.columns = saved_tasks(first["tasks"]), dict(first["columns"])
+            self.gauges = {name: Gauge(**facts) for name, facts in first.get("anomaly", {}).items()}
         except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
             raise damaged(folder, error) from error
         self.words, self.shelf, self.domain_heads, self.calibrations = None, None, {}, {}
         self._keys: dict[str, str] = {}
-        self._encoders: _Recent[_Siblings] = _Recent(ENCODERS, self._siblings)
+        self._encoders: Recent[_Siblings] = Recent(ENCODERS, self._siblings)
         self._batch_tokens: int | None = None
 
     @property
@@ -117,7 +119,7 @@ class TargetModels(Model):
             DataError: a text is of no domain that has a model, and there is none that all others share.
         """
         found: dict[str, Floats] = {name: np.zeros((len(texts), len(task.labels))) for name, task in self.tasks.items()}
-        return self._filled(found, "probabilities", texts, pairs, domains, progress)
+        return self._filled(found, lambda model: model.probabilities, texts, pairs, domains, progress)
 
     def logits(
         self,
@@ -130,15 +132,15 @@ class TargetModels(Model):
     ) -> dict[str, Floats]:
         """By task: (texts, outputs) logits before any calibration; otherwise as ``probabilities``."""
         found: dict[str, Floats] = {name: np.zeros((len(texts), task.outputs)) for name, task in self.tasks.items()}
-        return self._filled(found, "logits", texts, pairs, domains, progress)
+        return self._filled(found, lambda model: model.logits, texts, pairs, domains, progress)
 
     def _filled(
-        self, found: dict[str, Floats], what: Asked, texts: Sequence[str], pairs: Sequence[str] | None,
-        domains: Sequence[str | None] | None, progress: Progress | None,
+        self, found: dict[str, Floats], ask: Callable[[Model], Callable[..., dict[str, Floats]]], texts: Sequence[str],
+        pairs: Sequence[str] | None, domains: Sequence[str | None] | None, progress: Progress | None,
     ) -> dict[str, Floats]:  # fmt: skip
         whose = [None] * len(texts) if domains is None else domains
         done = 0
-        for rows, _, answers in self._answered(what, texts, pairs, whose):
+        for rows, answers in self._answered(ask, texts, pairs, whose):
             for name, values in answers.items():
                 found[name][rows] = values
             done += len(rows)
@@ -175,20 +177,30 @@ class TargetModels(Model):
         one = self.folder / next(iter(self._targets.values()))
         raise ModelError(f"{self.folder} holds one model a target, and {why}; name one of them, such as {one}.")
 
-    def _table(self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]) -> pd.DataFrame:
+    def table(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        domains: Sequence[str | None],
+        readings: Mapping[str, Floats] | None = None,
+    ) -> pd.DataFrame:
+        """What ``predict`` returns; arguments as of ``probabilities``."""
         import pandas as pd
 
-        none = {name: np.zeros((0, len(task.labels))) for name, task in self.tasks.items()}
         tables = [
-            answer_table(model.tasks, found, model.calibrations, [domains[row] for row in rows]).set_axis(rows)
-            for rows, model, found in self._answered("probabilities", texts, pairs, domains)
+            found.set_axis(rows) for rows, found in self._answered(lambda model: model.table, texts, pairs, domains)
         ]
-        return pd.concat(tables).sort_index() if tables else answer_table(self.tasks, none, {}, [])
+        if tables:
+            return pd.concat(tables).sort_index()
+        none = {name: np.zeros((0, len(task.labels))) for name, task in self.tasks.items()}
+        return answer_table(self.tasks, none, {}, [], self.gauges, dict.fromkeys(self.gauges, np.zeros(0)))
 
     def _answered(
-        self, what: Asked, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]
-    ) -> Iterator[tuple[Ints, Model, dict[str, Floats]]]:
-        """For each model that is needed: the rows that it answers, itself, and ``what`` it says of them by task."""
+        self, ask: Callable[[Model], Callable[..., T]], texts: Sequence[str], pairs: Sequence[str] | None,
+        domains: Sequence[str | None],
+    ) -> Iterator[tuple[Ints, T]]:  # fmt: skip
+        """For each model that is needed: the rows that it answers, and what its method ``ask`` says of them."""
         for key, names in self._needed(domains).items():
             siblings = self._encoders[key]
             every = np.concatenate(list(names.values()))
@@ -202,8 +214,7 @@ class TargetModels(Model):
             for name, rows in names.items():
                 model, own = siblings.models[name], slice(start, start + len(rows))
                 start = own.stop
-                answers = model.probabilities if what == "probabilities" else model.logits
-                yield rows, model, answers(
+                yield rows, ask(model)(
                     [texts[row] for row in rows],
                     pairs and [pairs[row] for row in rows],
                     domains=[domains[row] for row in rows],
@@ -255,34 +266,12 @@ class TargetModels(Model):
         return _Siblings(self.folder, self.device, self._batch_tokens)
 
 
-class _Recent(Generic[T]):
-    """At most ``size`` things by name, made when they are asked for; the one not asked for the longest gives way."""
-
-    def __init__(self, size: int, make: Callable[[str], T]) -> None:
-        self.size, self.make = size, make
-        self._kept: OrderedDict[str, T] = OrderedDict()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._kept
-
-    def __getitem__(self, name: str) -> T:
-        if name not in self._kept:
-            if len(self._kept) >= self.size:
-                self._kept.popitem(last=False)
-            self._kept[name] = self.make(name)
-        self._kept.move_to_end(name)
-        return self._kept[name]
-
-    def clear(self) -> None:
-        self._kept.clear()
-
-
 class _Siblings:
     """The models of one encoder, which the first of them to be opened brings."""
 
     def __init__(self, folder: Path, device: torch.device | str | None, batch_tokens: int | None) -> None:
         self.folder, self.device, self.batch_tokens = folder, device, batch_tokens
-        self.models: _Recent[Model] = _Recent(MODELS, self._open)
+        self.models: Recent[Model] = Recent(MODELS, self._open)
         self._backbone: Backbone | None = None
 
     def _open(self, name: str) -> Model:

@@ -1,4 +1,4 @@
-"""What ways to adapt, to weigh and to calibrate ask of a turn's rows, known before anything is encoded."""
+"""What ways to adapt and to weigh, and what rests on rows held back, ask of a turn before anything is encoded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nlptl.contracts import Ints, Task
 from nlptl.errors import RecipeError
-from nlptl.recipe.rules_heads import holds_back_by_split, learns_further
+from nlptl.recipe.rules_heads import asks_unseen_rows, holds_back_by_split, learns_further, rungs_are_calibrated
 from nlptl.transfer.match import listed
 from nlptl.transfer.plan import Turn
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str, Task]) -> None:
-    """Whether ``turn`` has what ``adapt``, ``transfer.weigh``, ``calibrate`` and ``refit`` read.
+    """Whether ``turn`` has what ``adapt``, ``transfer.weigh``, ``calibrate``, ``anomaly`` and ``refit`` read.
 
     Raises:
         RecipeError: it lacks unlabelled texts or validation rows, has official ones that refit would have teach, has
@@ -31,8 +31,8 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
         for name, task in tasks.items():
             trained = learns_further(task.head, recipe.tune, recipe.encoder, recipe.adapt)
             held = task.labelled(task.encode(dataset[:][name]))[turn.validate]
-            if getattr(task.head, "calibrate", None) is not None and trained and not held.any():
-                raise nothing_to_calibrate(name, turn)
+            if asks_unseen_rows(task.head) is not None and trained and not held.any():
+                raise nothing_held_back(task, turn)
     if recipe.train.refit and len(turn.validate):
         raise RecipeError(
             f"train.refit teaches with the rows that chose, and turn {turn.name!r} has {len(turn.validate)} official "
@@ -40,9 +40,16 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
             "data.split and set train.validation, such as 0.2."
         )
     domains = np.array(dataset[:]["domain"], dtype=object)
+    if rungs_are_calibrated(recipe.transfer, recipe.heads):
+        for name, task in tasks.items():
+            labelled = task.labelled(task.encode(dataset[:][name]))[turn.validate]
+            if getattr(task.head, "calibrate", None) is not None:
+                _every_target_validates(name, turn, domains[turn.validate[labelled]].astype(str))
     for way in recipe.adapt:
         if way.kind == "label_shift":
             one_target(turn)
+            for task in tasks.values():
+                _losses_of_one_label(task)
         target_texts(turn, domains, kind=f"adapt: {way.kind}")
     if recipe.transfer.weigh == "equal":
         return
@@ -52,11 +59,40 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
 
 
-def nothing_to_calibrate(task: str, turn: Turn) -> RecipeError:
-    """The error for a turn that holds no labelled row back from what learns."""
+def _every_target_validates(task: str, turn: Turn, domains: npt.NDArray[Any]) -> None:
+    """Whether each target has labelled validation rows; ``domains`` are of all such rows.
+
+    Raises:
+        RecipeError: some target has none.
+    """
+    lacking = [target for target in turn.targets if target not in set(domains)]
+    if lacking:
+        raise RecipeError(
+            f"heads.{task}.calibrate: with transfer.choose: auto each target's rung is calibrated on the target's own "
+            f"official validation rows, and {listed(lacking)} has none with a label; add some, or set calibrate: null."
+        )
+
+
+def _losses_of_one_label(task: Task) -> None:
+    """Whether a threshold set on the sources' rows is one for a target whose labels have other shares.
+
+    Raises:
+        RecipeError: the rows that may be lost have several labels, whose shares among them move too.
+    """
+    if getattr(getattr(task.head, "calibrate", None), "max_loss", None) is not None and len(task.labels) > 2:
+        raise RecipeError(
+            f"heads.{task.name}.calibrate.max_loss: adapt: label_shift moves the shares of the {len(task.labels) - 1} "
+            "labels that are not to be caught, so that the sources' rows do not say what the target would lose; set "
+            "max_loss: null, or leave one out."
+        )
+
+
+def nothing_held_back(task: Task, turn: Turn) -> RecipeError:
+    """The error for a turn that holds no labelled row back from what learns, which a setting of the head rests on."""
+    asking = asks_unseen_rows(task.head)
     return RecipeError(
-        f"heads.{task}.calibrate: turn {turn.name!r} has no labelled row that was held back from what learns; raise "
-        "train.validation, name data.split with validation rows, or set calibrate: null."
+        f"heads.{task.name}.{asking}: turn {turn.name!r} has no labelled row that was held back from what learns; "
+        f"raise train.validation, name data.split with validation rows, or set {asking}: null."
     )
 
 

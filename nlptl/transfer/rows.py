@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlptl.contracts import Head, Quarantine, Task
+from nlptl.contracts.anomaly import COLUMNS
 from nlptl.data._read import read
 from nlptl.errors import DataError, RecipeError, nearest
 from nlptl.transfer.needs import must_serve
@@ -52,7 +53,7 @@ def tasks_of(dataset: Dataset, heads: Mapping[str, Head], *, blind: bool = False
 
     Raises:
         DataError: the rows have fewer than two labels, or not the one to be caught.
-        RecipeError: ``names`` and labels do not agree.
+        RecipeError: ``names`` and labels do not agree, or ``anomaly`` cannot be told of the labels.
     """
     return {name: _task(name, head, dataset[:][name], blind) for name, head in heads.items()}
 
@@ -73,11 +74,33 @@ def _task(name: str, head: Head, values: Sequence[Any], blind: bool) -> Task:
             f"heads.{name}.positive: {head.positive!r} is the label of no row{hint} Labels of the data: "
             f"{', '.join(task.labels)}."
         )
+    _check_anomaly(task)
     try:
         head.phrasings(task.labels)
     except RecipeError as error:
         raise RecipeError(f"heads.{name}.{error}") from None
     return task
+
+
+def _check_anomaly(task: Task) -> None:
+    """Whether what tells strange texts has labels to do so, and a column of its own in the answers.
+
+    Raises:
+        RecipeError: energy of two labels is asked for, or a label has the name of such a column.
+    """
+    asked = getattr(task.head, "anomaly", None)
+    if asked is None:
+        return
+    if asked.score == "energy" and len(task.labels) == 2:
+        raise RecipeError(
+            f"heads.{task.name}.anomaly.score: energy of the two labels {' and '.join(task.labels)} is the confidence "
+            "in the answer and no more; set mahalanobis, or to leave unsure texts unanswered calibrate.abstain."
+        )
+    if taken := sorted(set(COLUMNS) & set(task.labels)):
+        raise RecipeError(
+            f"heads.{task.name}.anomaly: the label {taken[0]!r} and the score would be one column of the answers; "
+            "rename the label, or set anomaly: null."
+        )
 
 
 def _found(head: Head, values: Sequence[Any]) -> tuple[str, ...]:

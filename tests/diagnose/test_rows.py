@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose import Anomaly, Duplicates, Noise, Suggest
-from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax
+from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax, one_a_label
 from nlptl.diagnose.suggest import margin, spread_out
 from nlptl.errors import DataError
 
@@ -36,6 +36,17 @@ def test_knn_energy_and_softmax_by_hand() -> None:
     assert knn_distance(seen, np.array([[5.0, 0.0]]), k=9) == pytest.approx([2])
     logits = np.log([[1.0, 3.0]])
     assert energy(logits) == pytest.approx([-np.log(4)]) and max_softmax(logits) == pytest.approx([0.25])
+
+
+def test_two_labels_are_alike_to_energy() -> None:
+    """One logit z is that of two labels at −z/2 and z/2: as sure of either, as strange."""
+    both = one_a_label(np.array([[4.0], [-4.0], [0.0]]))
+    assert both == pytest.approx(np.array([[-2.0, 2.0], [2.0, -2.0], [0.0, 0.0]]))
+    values = energy(both)
+    assert values[0] == pytest.approx(values[1]) and values[2] > values[0]
+    assert max_softmax(both)[0] == pytest.approx(1 / (1 + np.exp(4)))
+    several = np.array([[1.0, 2.0, 3.0]])
+    assert (one_a_label(several) == several).all()
 
 
 def test_strange_rows_score_high() -> None:
