@@ -241,7 +241,7 @@ def test_add_domain_reads_what_recipes_read(
             main(["add-domain", str(folder), *more])
         return int(end.value.code or 0)
 
-    assert add(str(tmp_path / "a.csv"), "data.encoding=cp1252", "--name", "z") == 0
+    assert add(str(tmp_path / "a.csv"), "--name", "z") == 0
     assert capsys.readouterr().out == "z: a head of its own, from 40 labelled rows of 40.\n"
     assert "a.csv, line 42 is left out: wrong column count: 3" in caplog.text
     assert add(str(tmp_path / "box" / "{user}" / "{label}.mbox")) == 0

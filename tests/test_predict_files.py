@@ -46,11 +46,9 @@ def write(folder: Path, form: str) -> tuple[Path, list[str]]:
     if form.startswith("csv"):
         encoding = form.split()[1]
         table.assign(n=1).to_csv(path, sep=form.split()[2], index=False, encoding=encoding)
-        return path, [] if encoding == "cp1252" else [f"data.encoding={encoding}"]
-    if form == "tsv":
+    elif form == "tsv":
         table.assign(n=1).to_csv(path, sep="\t", index=False)
-        return path, ["data.encoding=utf-8"]
-    if form == "ndjson":
+    elif form == "ndjson":
         table.to_json(path, orient="records", lines=True)
     elif form == "pq":
         table.to_parquet(path)
@@ -70,8 +68,8 @@ def write(folder: Path, form: str) -> tuple[Path, list[str]]:
 
 
 FORMS = [
-    "csv cp1252 ;", "csv cp1252 ,", "csv utf-8 ,", "csv utf-16 |", "tsv", "ndjson", "pq", "mbox",
-    "mail without an ending", "eml", "maildir",
+    "csv cp1252 ;", "csv cp1252 ,", "csv utf-8 ,", "csv utf-8-sig ;", "csv utf-16 |", "csv utf-16 ;", "tsv",
+    "ndjson", "pq", "mbox", "mail without an ending", "eml", "maildir",
 ]  # fmt: skip
 
 
@@ -106,11 +104,11 @@ def test_a_stream_is_the_table_that_training_reads(form: str, tmp_path: Path) ->
 
 def test_refused_rows_are_those_of_training_and_keep_their_place(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
-    path.write_bytes(b'text,n\nwin,1\n"open,2\nx,y,z\nna\xefve,3\n\nlast,4\n')
+    path.write_bytes(b'text,n\nwin,1\n"open,2\nx,y,z\nna\xefve,3\n\ncaf\xc3\xa9,4\n')
     source, quarantine = source_of(path, {}), Quarantine()
     table = source.frame(quarantine)
     rows = list(rows_of(source))
-    assert [row.text for row in rows if row.problem is None] == list(table["text"]) == ["win", "last"]
+    assert [row.text for row in rows if row.problem is None] == list(table["text"]) == ["win", "café"]
     assert [row.problem for row in rows[1:-1]] == [each.reason for each in quarantine.rejections]
     assert len(quarantine) == 3
 
