@@ -20,7 +20,6 @@ from safetensors.torch import save_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.store import encode
-from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
 from nlptl.model import Network
 from nlptl.saved.answers import answer_table, listed
@@ -29,6 +28,7 @@ from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
 from nlptl.saved.parts import described_tasks, model_folder, targets_folder
 from nlptl.saved.texts import texts_readings
+from nlptl.saved.whose import Whose, domains_of
 from nlptl.saved.words import Words
 from nlptl.tune._adapter import save_adapter
 from nlptl.tune._shelf import Shelf
@@ -160,14 +160,14 @@ class Model:
         texts: Sequence[str],
         text_pair: Sequence[str] | None = None,
         *,
-        domain: str | Sequence[str | None] | None = None,
+        domain: Whose = None,
     ) -> pd.DataFrame:
         """Answers as a table: for each task its label (a list of labels where it is multilabel), and the probability
         of each label in columns ``<task>.<label>``.
 
         Args:
-            domain: whom the texts belong to, one name for all or one a text; a domain without anything of its own is
-                answered by what all share.
+            domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column); a
+                domain without anything of its own, and None, are answered by what all share.
 
         A calibrated model answers by its thresholds, and with None where it abstains.
 
@@ -176,12 +176,7 @@ class Model:
                 a text.
         """
         texts = listed(texts)
-        domains = [domain] * len(texts) if domain is None or isinstance(domain, str) else list(domain)
-        if len(domains) != len(texts):
-            raise DataError(
-                f"{len(texts)} texts and {len(domains)} domains were given; give one domain, or one a text."
-            )
-        return self._table(texts, None if text_pair is None else list(text_pair), domains)
+        return self._table(texts, None if text_pair is None else list(text_pair), domains_of(domain, len(texts)))
 
     def _table(self, texts: Sequence[str], pairs: Sequence[str] | None, domains: Sequence[str | None]) -> pd.DataFrame:
         found = self.probabilities(texts, pairs, domains=domains)
