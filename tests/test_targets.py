@@ -224,13 +224,41 @@ def test_a_file_of_other_domains_is_answered_by_the_shared_model_and_told(
     expected = nlptl.load(chosen.folder).predict(TEXTS, domain=whose)
     np.testing.assert_allclose(table["spam.spam"], expected["spam.spam"], atol=1e-6)
     assert table["problem"].isna().all()
-    assert "3 rows of domains without a model of their own" in caplog.text and "zed (2), (none) (1)" in caplog.text
+    assert "3 rows of domains without a model of their own" in caplog.text and "zed (2), none named (1)" in caplog.text
 
 
-def test_a_file_without_the_column_of_domains_is_refused(run: nlptl.Run, tmp_path: Path) -> None:
+def test_a_file_without_the_column_of_domains_is_answered_by_what_is_shared_and_told(
+    chosen: nlptl.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pd.DataFrame({"text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
+    shared = nlptl.load(chosen.folder / "model" / "shared.model").predict(TEXTS)
+    for columns in ("as trained", "none"):
+        copy = chosen.save(tmp_path / columns)
+        for described in copy.glob("*/model.json"):
+            known = json.loads(described.read_text())
+            known["columns"]["domain"] = "user" if columns == "as trained" else None  # domains were sources' names
+            described.write_text(json.dumps(known))
+        caplog.clear()
+        table = pd.read_csv(predict_file(copy, tmp_path / "in.csv", tmp_path / "out.csv"))
+        np.testing.assert_allclose(table["spam.spam"], shared["spam.spam"], atol=1e-6)
+        assert table["problem"].isna().all()
+        assert "no row names its domain: all 6 were answered by what all domains share" in caplog.text
+    with pytest.raises(nlptl.DataError, match=r"has no column 'user'"):  # as it was asked for
+        predict_file(chosen.folder, tmp_path / "in.csv", tmp_path / "out.csv", domain="user")
+
+
+def test_a_file_without_the_column_of_domains_is_refused_where_nothing_is_shared(
+    run: nlptl.Run, tmp_path: Path
+) -> None:
     (tmp_path / "in.csv").write_text("text\nwin\n")
-    with pytest.raises(nlptl.DataError, match=r"has no column 'user'.*--domain"):
+    known = r"Each target of this run has its own model \(ann, bob.b@x.org, cy, dee\)"
+    with pytest.raises(nlptl.DataError, match=rf"has no column 'user'.*--domain.*{known}"):
         predict_file(run.folder, tmp_path / "in.csv", tmp_path / "out.csv")
+    copy = run.save(tmp_path / "copy")
+    for described in copy.glob("*/model.json"):
+        described.write_text(described.read_text().replace('"domain": "user"', '"domain": null'))
+    with pytest.raises(nlptl.DataError, match=rf"name the column of the domains with --domain. {known}"):
+        predict_file(copy, tmp_path / "in.csv", tmp_path / "out.csv")
 
 
 def test_parts_of_another_state_of_the_models_are_not_gone_on_with(run: nlptl.Run, tmp_path: Path) -> None:

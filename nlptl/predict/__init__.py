@@ -19,6 +19,7 @@ from nlptl.progress import bar
 from nlptl.saved import Model, load
 from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.targets import TargetModels
+from nlptl.saved.whose import known_targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,8 @@ def predict_file(
     Args:
         text, text_pair: columns; by default those of the model's training data.
         domain: column of the domain, carried over; a model whose domains have something of their own answers each by
-            its own, and looks for the domain where its training data had it unless told.
+            its own, and looks for the domain where its training data had it unless told. Without such a column what all
+            share answers, and a line says so; it is needed only where each target has a model and nothing is shared.
         id: column to carry over.
         batch_tokens: tokens a batch; by default as in the model's recipe.
         overrides: how the input is read, such as ``data.delimiter=;``; by default by its ending, and like the model's
@@ -70,11 +72,13 @@ def predict_file(
         "id": id,
     }
     source = source_of(input, columns, overrides, like=known)
-    several = isinstance(served, TargetModels)
-    if several and source.domain is None:
-        raise DataError("each target of this run has its own model: name the column of the domains with --domain.")
-    guessed = None if domain or several or source.domain != columns["domain"] else source.domain
-    rows = rows_of(source, optional=guessed)
+    guessed = source.domain if domain is None and source.domain == columns["domain"] else None
+    if isinstance(served, TargetModels) and served.shared is None:
+        if source.domain is None:
+            raise DataError(f"{input}: name the column of the domains with --domain. {known_targets(served.domains)}")
+        rows = rows_of(source, whose=known_targets(served.domains))
+    else:
+        rows = rows_of(source, optional=guessed)
     if batch_tokens is not None:
         served.use_batch_tokens(batch_tokens)
     parts = _open_parts(output, model, source)

@@ -28,11 +28,12 @@ class Row:
     problem: str | None = None
 
 
-def rows_of(source: FileSource, *, optional: str | None = None) -> Iterator[Row]:
+def rows_of(source: FileSource, *, optional: str | None = None, whose: str = "") -> Iterator[Row]:
     """All rows that ``source`` reads, in order, read as for training.
 
     Args:
         optional: a column of ``source`` that may be absent.
+        whose: what is said besides where the column of the domains is absent.
 
     Raises:
         DataError: there is no row, or none of the first has a column that ``source`` names.
@@ -45,9 +46,10 @@ def rows_of(source: FileSource, *, optional: str | None = None) -> Iterator[Row]
         raise DataError(f"{source.path} holds no rows.")
     for name in named:
         if seen and name not in seen and name != optional:
+            told = whose if name == source.domain else ""
             raise DataError(
                 f"{source.path} has no column {name!r}{nearest(name, seen) or '.'} Columns: {', '.join(seen)}. "
-                "Name the columns with --text, --text-pair, --domain and --id."
+                f"Name the columns with --text, --text-pair, --domain and --id.{' ' * bool(told)}{told}"
             )
     return chain(first, rows)
 
