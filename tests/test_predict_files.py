@@ -9,11 +9,12 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl.cli import main
 from nlptl.contracts import Quarantine
 from nlptl.data._files import FileSource
 from nlptl.data._guess import source_of
 from nlptl.predict import predict_file
-from nlptl.predict.rows import length_of, rows_of, texts_of
+from nlptl.predict.rows import length_of, rows_of, source_like, texts_of
 
 TEXTS = ["win a cash prize", "the report; for monday", "café water"]
 
@@ -98,8 +99,28 @@ def test_a_stream_is_the_table_that_training_reads(form: str, tmp_path: Path) ->
     like = {"kind": "csv", "encoding": "cp1252"}
     source = source_of(path, {}, how, like=like)
     table = source.frame(Quarantine())
-    assert list(table["text"]) == TEXTS == texts_of(source) == [row.text for row in rows_of(source)]
+    assert list(table["text"]) == TEXTS == texts_of(source)[0] == [row.text for row in rows_of(source)]
     assert length_of(source) >= len(TEXTS) - 1
+
+
+@pytest.mark.parametrize("form", ["csv utf-16 |", "tsv", "mail without an ending", "maildir"])
+def test_an_export_is_compared_on_whatever_recipes_read(
+    form: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, how = write(tmp_path, form)
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(model), "-o", str(tmp_path / "to"), "--to", "merged", "--texts", str(path), *how])
+    assert not end.value.code and "of 3 labels agree" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(model), "-o", str(tmp_path / "to"), "data.kind=mbox"])
+    assert end.value.code == 2 and "'data.kind=mbox' says how a file is read" in capsys.readouterr().err
+
+
+def test_second_texts_are_read_where_the_model_was_taught_by_pairs(model: Path, tmp_path: Path) -> None:
+    served = nlptl.load(model)
+    served.columns["text_pair"] = "reply"
+    pd.DataFrame({"text": ["win", "", "gas"], "reply": ["a", "b", None]}).to_csv(tmp_path / "in.csv", index=False)
+    assert texts_of(source_like(served, tmp_path / "in.csv")) == (["win", "gas"], ["a", ""])
 
 
 def test_refused_rows_are_those_of_training_and_keep_their_place(tmp_path: Path) -> None:

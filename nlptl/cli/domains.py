@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlptl.contracts import Quarantine
-from nlptl.data._guess import source_of
 from nlptl.data._read import read
 from nlptl.errors import DataError
+from nlptl.predict.rows import source_like
 from nlptl.saved import load
 from nlptl.saved.domains import fit_domains
 from nlptl.saved.parts import model_folder
@@ -51,12 +51,8 @@ def add_domains(
         task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels})
         for task in model.domain_heads
     }
-    columns = {
-        "text": text or model.columns.get("text") or "text",
-        "text_pair": model.columns.get("text_pair"),
-        "domain": None if name is not None else domain or model.columns.get("domain"),
-    }
-    source = source_of(labels, columns, overrides, like=model.columns)
+    whose = None if name is not None else domain or model.columns.get("domain")
+    source = source_like(model, labels, overrides, text=text, domain=whose)
     if name is None and source.domain is None:
         raise DataError(
             "whose rows are these? Name the domain with --name, or the column of the domains with --domain."

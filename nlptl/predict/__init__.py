@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlptl.data._files import FileSource
-from nlptl.data._guess import source_of
 from nlptl.errors import DataError
-from nlptl.predict.rows import Row, length_of, rows_of
+from nlptl.predict.rows import Row, length_of, rows_of, source_like
 from nlptl.predict.told import PROBLEM, tell
 from nlptl.progress import bar
 from nlptl.saved import Model, load
@@ -64,15 +63,9 @@ def predict_file(
     if output.suffix not in (".parquet", ".csv", ".jsonl"):
         raise DataError(f"{output} does not end in .parquet, .csv or .jsonl; name the output so.")
     served = load(model)
-    known = served.columns
-    columns = {
-        "text": text or known.get("text") or "text",
-        "text_pair": text_pair or known.get("text_pair"),
-        "domain": domain or (known.get("domain") if served.by_domain else None),
-        "id": id,
-    }
-    source = source_of(input, columns, overrides, like=known)
-    guessed = source.domain if domain is None and source.domain == columns["domain"] else None
+    whose = domain or (served.columns.get("domain") if served.by_domain else None)
+    source = source_like(served, input, overrides, text=text, text_pair=text_pair, domain=whose, id=id)
+    guessed = source.domain if domain is None and source.domain == whose else None
     if isinstance(served, TargetModels) and served.shared is None:
         if source.domain is None:
             raise DataError(f"{input}: name the column of the domains with --domain. {known_targets(served.domains)}")

@@ -252,11 +252,12 @@ class Model:
         return folder
 
     def export(
-        self, folder: Path | str, *, to: str = "onnx", int8: bool = False, texts: Sequence[str] | None = None
-    ) -> Path:
+        self, folder: Path | str, *, to: str = "onnx", int8: bool = False, texts: Sequence[str] | None = None,
+        text_pair: Sequence[str] | None = None,
+    ) -> Path:  # fmt: skip
         """Write the model in another shape, a kind of ``nlptl.export``, or raise ModelError; where that answers by
         itself, compare its answers on ``texts`` (``agreement.json``)."""
-        return write_export(self, Path(folder), to=to, int8=int8, texts=texts)
+        return write_export(self, Path(folder), to=to, int8=int8, texts=texts, pairs=text_pair)
 
 
 def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:
