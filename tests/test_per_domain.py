@@ -218,6 +218,9 @@ def test_add_domain_on_the_command_line(
     assert status("--name", "z.z", "--replace") == 0
     rows.assign(who=["p/1", "p/2"] * 20).to_csv(tmp_path / "labels.csv", index=False)
     assert status("--domain", "who") == 0
+    rows.rename(columns={"label": "Art"}).to_csv(tmp_path / "labels.csv", index=False)
+    assert status("--name", "z.z", "--replace") == 2 and "no column 'label'" in capsys.readouterr().err
+    assert status("--name", "z.z", "--replace", "--label", "Art") == 0
     assert nlptl.load(folder).domains == tuple(sorted([*ODD, "z.z", "p/1", "p/2"]))
     assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
 

@@ -177,6 +177,7 @@ def add_domain(
     name: Annotated[str | None, typer.Option(help="The domain of all rows.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of the domain, where there are several.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels; by default as in training.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Fit domains anew that have a head already.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -184,7 +185,7 @@ def add_domain(
     from nlptl.cli.domains import add_domains
 
     for each, (rows, taught) in add_domains(
-        model, labels, name=name, text=text, domain=domain, replace=replace, overrides=reading or ()
+        model, labels, name=name, text=text, domain=domain, label=label, replace=replace, overrides=reading or ()
     ).items():
         echo(f"{each}: a head of its own, from {taught} labelled rows of {rows}.")
 

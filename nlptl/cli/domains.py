@@ -25,6 +25,7 @@ def add_domains(
     name: str | None = None,
     text: str | None = None,
     domain: str | None = None,
+    label: str | None = None,
     replace: bool = False,
     overrides: Sequence[str] = (),
 ) -> dict[str, tuple[int, int]]:
@@ -35,6 +36,7 @@ def add_domains(
             per-domain heads; rows without a label teach nothing.
         name: of the one domain that all rows belong to; else ``domain`` names the column of the domains.
         text, domain: columns; by default those of the model's training data.
+        label: column of the labels, where one task has per-domain heads; by default as in training.
         replace: fit domains anew that have a head already.
         overrides: how ``labels`` are read, such as ``data.delimiter=;``.
 
@@ -47,8 +49,13 @@ def add_domains(
     """
     folder = model_folder(path)
     model = load(folder)
+    if label is not None and len(model.domain_heads) > 1:
+        raise DataError(
+            f"--label {label}: {', '.join(model.domain_heads)} have columns each; name them as in training."
+        )
+    named = {} if label is None else {"column": label}
     heads = {
-        task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels})
+        task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels, **named})
         for task in model.domain_heads
     }
     whose = None if name is not None else domain or model.columns.get("domain")

@@ -11,6 +11,7 @@ from nlptl import __version__
 from nlptl.cli.columns import LONG_WORDS, Columns, counts, guess, share_long
 from nlptl.contracts import Quarantine, Source
 from nlptl.data._guess import kind_of, looked_at
+from nlptl.data._read import reasons
 from nlptl.errors import DataError
 from nlptl.recipe.rules_labels import RESERVED
 from nlptl.recipe.yaml import inline
@@ -37,6 +38,9 @@ def draft(data: Path, output: Path) -> str:
     assert isinstance(source, Source)
     quarantine = Quarantine()
     table = source.frame(quarantine)
+    if table.empty:
+        why = f" that can be read. {reasons(quarantine.rejections)}" if len(quarantine) else ""
+        raise DataError(f"{str(data)!r} has no rows{why}; a recipe is guessed from rows, so give it some.")
     columns = guess(table)
     rejected = f", {len(quarantine)} more cannot be read" if len(quarantine) else ""
     name = re.sub(r"[^\w.-]+", "-", data.stem) or "run"

@@ -34,6 +34,12 @@ def test_the_bytes_tell_the_encoding(written: str, usual: str, found: str, tmp_p
     assert (tmp_path / "in.csv").read_bytes().decode(seen["encoding"]).removeprefix("\ufeff") == GERMAN
 
 
+@pytest.mark.parametrize("sign", [",", ";", "|", "\t", "#"])
+def test_a_delimiter_is_said_without_quotes(sign: str, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nwin\n")
+    assert source_of(tmp_path / "in.csv", {}, [f"data.delimiter={sign}"]).delimiter == sign  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("some", "usual", "found"),
     [
