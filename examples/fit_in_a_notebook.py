@@ -20,6 +20,9 @@ run.results
 # %% Answers for new texts.
 run.predict(["You have won a cruise, click here", "Minutes of Monday's meeting"], domain="ada")
 
+# %% Texts of many people in one call: one name each, such as a column of a table; answers keep their order.
+run.predict(["You have won a cruise, click here", "Minutes of Monday's meeting"], domain=["ada", "grace"])
+
 # %% The model as a folder, and back.
 folder = run.save("runs/notebook-model")
 nlptl.load(folder).predict(["You have won a cruise, click here"])

@@ -298,6 +298,23 @@ def test_init_says_what_it_cannot_read(name: str, folder: Path, capsys: pytest.C
     assert not (folder / "recipe.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "", "'a.csv' has no rows; "),
+        ("b.csv", "text,label\n", "'b.csv' has no rows; "),
+        ("c.jsonl", "", "'c.jsonl' has no rows; "),
+        ("d.csv", "text,label\nx\n", "'d.csv' has no rows that can be read. Most frequent: 1 × wrong column count"),
+    ],
+)
+def test_init_says_that_there_are_no_rows(
+    name: str, content: str, said: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / name).write_text(content, encoding="utf-8")
+    assert status("init", name) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "domain", "task", "positive"),

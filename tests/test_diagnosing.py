@@ -249,6 +249,25 @@ def test_without_a_label_what_labels_are_called_answers(
     assert "rows are chosen by what its labels are called" in caplog.text
 
 
+@pytest.mark.parametrize("labels", [[], ["ham"], ["ham", "news"]], ids=len)
+def test_the_label_to_be_caught_need_not_be_that_of_any_row_yet(
+    labels: list[str], unlabelled: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.read_parquet(unlabelled["data"]["path"])
+    for place, label in enumerate(labels):
+        table.loc[table.index[place * 10 : place * 10 + 10], "label"] = label
+    table.to_parquet(unlabelled["data"]["path"])
+    head = {"kind": "linear", "column": "label", "positive": "spam"}
+    unlabelled["heads"] = {"spam": head}
+    found = nlptl.Recipe(**unlabelled, evaluate={"metrics": ["accuracy"]}).suggest(6)
+    assert len(found) == 6 and set(found["answer"].dropna()) <= set(labels)
+    assert found["answer"].notna().all() == (len(labels) > 1)
+    assert (
+        f"no row is labelled 'spam' yet; what is labelled goes on without: {', '.join(labels) or 'nothing'}"
+        in caplog.text
+    )
+
+
 def test_one_label_alone_teaches_no_head(unlabelled: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     table = pd.read_parquet(unlabelled["data"]["path"])
     table.loc[table.index[:20], "label"] = "ham"

@@ -56,7 +56,7 @@ def test_each_user_is_served_by_his_own_adapter(run: nlptl.Run) -> None:
     texts = ["you can win a free cash prize", "the meeting is on monday"]
     assert list(run.predict(texts, domain="ann")["spam"]) == ["spam", "ham"]
     assert list(run.predict(texts, domain="dee")["spam"]) == ["ham", "spam"]
-    mixed = run.models["all"].predict([*texts, *texts], domain=["ann", "dee", "dee", None])
+    mixed = run.predict([*texts, *texts], domain=pd.Series(["ann", "dee", "dee", None]))
     assert list(mixed["spam"])[:3] == ["spam", "spam", "ham"]
 
 

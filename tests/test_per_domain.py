@@ -218,6 +218,9 @@ def test_add_domain_on_the_command_line(
     assert status("--name", "z.z", "--replace") == 0
     rows.assign(who=["p/1", "p/2"] * 20).to_csv(tmp_path / "labels.csv", index=False)
     assert status("--domain", "who") == 0
+    rows.rename(columns={"label": "Art"}).to_csv(tmp_path / "labels.csv", index=False)
+    assert status("--name", "z.z", "--replace") == 2 and "no column 'label'" in capsys.readouterr().err
+    assert status("--name", "z.z", "--replace", "--label", "Art") == 0
     assert nlptl.load(folder).domains == tuple(sorted([*ODD, "z.z", "p/1", "p/2"]))
     assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
 
@@ -241,7 +244,7 @@ def test_add_domain_reads_what_recipes_read(
             main(["add-domain", str(folder), *more])
         return int(end.value.code or 0)
 
-    assert add(str(tmp_path / "a.csv"), "data.encoding=cp1252", "--name", "z") == 0
+    assert add(str(tmp_path / "a.csv"), "--name", "z") == 0
     assert capsys.readouterr().out == "z: a head of its own, from 40 labelled rows of 40.\n"
     assert "a.csv, line 42 is left out: wrong column count: 3" in caplog.text
     assert add(str(tmp_path / "box" / "{user}" / "{label}.mbox")) == 0

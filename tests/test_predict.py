@@ -77,7 +77,7 @@ def test_every_row_is_answered_in_order(model: Path, tmp_path: Path, given: str,
 def test_rows_that_cannot_be_read_keep_their_place_and_are_told(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "in.csv").write_bytes(b'text,key\nwin,1\nwin,2,3\n\xff\xfe,4\n"two\nlines",5\n')
+    (tmp_path / "in.csv").write_bytes(b'text,key\nwin,1\nwin,2,3\n\xff\xfe,4\n"two\nlin\xc3\xa9s \xe2\x82\xac",5\n')
     table = pd.read_csv(predict_file(model, tmp_path / "in.csv", tmp_path / "out.csv"))
     assert list(table["id"]) == [0, 1, 2, 3]
     assert list(table["problem"].fillna("")) == [

@@ -9,11 +9,12 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl.cli import main
 from nlptl.contracts import Quarantine
 from nlptl.data._files import FileSource
 from nlptl.data._guess import source_of
 from nlptl.predict import predict_file
-from nlptl.predict.rows import length_of, rows_of, texts_of
+from nlptl.predict.rows import length_of, rows_of, source_like, texts_of
 
 TEXTS = ["win a cash prize", "the report; for monday", "café water"]
 
@@ -46,11 +47,9 @@ def write(folder: Path, form: str) -> tuple[Path, list[str]]:
     if form.startswith("csv"):
         encoding = form.split()[1]
         table.assign(n=1).to_csv(path, sep=form.split()[2], index=False, encoding=encoding)
-        return path, [] if encoding == "cp1252" else [f"data.encoding={encoding}"]
-    if form == "tsv":
+    elif form == "tsv":
         table.assign(n=1).to_csv(path, sep="\t", index=False)
-        return path, ["data.encoding=utf-8"]
-    if form == "ndjson":
+    elif form == "ndjson":
         table.to_json(path, orient="records", lines=True)
     elif form == "pq":
         table.to_parquet(path)
@@ -70,8 +69,8 @@ def write(folder: Path, form: str) -> tuple[Path, list[str]]:
 
 
 FORMS = [
-    "csv cp1252 ;", "csv cp1252 ,", "csv utf-8 ,", "csv utf-16 |", "tsv", "ndjson", "pq", "mbox",
-    "mail without an ending", "eml", "maildir",
+    "csv cp1252 ;", "csv cp1252 ,", "csv utf-8 ,", "csv utf-8-sig ;", "csv utf-16 |", "csv utf-16 ;", "tsv",
+    "ndjson", "pq", "mbox", "mail without an ending", "eml", "maildir",
 ]  # fmt: skip
 
 
@@ -100,17 +99,37 @@ def test_a_stream_is_the_table_that_training_reads(form: str, tmp_path: Path) ->
     like = {"kind": "csv", "encoding": "cp1252"}
     source = source_of(path, {}, how, like=like)
     table = source.frame(Quarantine())
-    assert list(table["text"]) == TEXTS == texts_of(source) == [row.text for row in rows_of(source)]
+    assert list(table["text"]) == TEXTS == texts_of(source)[0] == [row.text for row in rows_of(source)]
     assert length_of(source) >= len(TEXTS) - 1
+
+
+@pytest.mark.parametrize("form", ["csv utf-16 |", "tsv", "mail without an ending", "maildir"])
+def test_an_export_is_compared_on_whatever_recipes_read(
+    form: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, how = write(tmp_path, form)
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(model), "-o", str(tmp_path / "to"), "--to", "merged", "--texts", str(path), *how])
+    assert not end.value.code and "of 3 labels agree" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(model), "-o", str(tmp_path / "to"), "data.kind=mbox"])
+    assert end.value.code == 2 and "'data.kind=mbox' says how a file is read" in capsys.readouterr().err
+
+
+def test_second_texts_are_read_where_the_model_was_taught_by_pairs(model: Path, tmp_path: Path) -> None:
+    served = nlptl.load(model)
+    served.columns["text_pair"] = "reply"
+    pd.DataFrame({"text": ["win", "", "gas"], "reply": ["a", "b", None]}).to_csv(tmp_path / "in.csv", index=False)
+    assert texts_of(source_like(served, tmp_path / "in.csv")) == (["win", "gas"], ["a", ""])
 
 
 def test_refused_rows_are_those_of_training_and_keep_their_place(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
-    path.write_bytes(b'text,n\nwin,1\n"open,2\nx,y,z\nna\xefve,3\n\nlast,4\n')
+    path.write_bytes(b'text,n\nwin,1\n"open,2\nx,y,z\nna\xefve,3\n\ncaf\xc3\xa9,4\n')
     source, quarantine = source_of(path, {}), Quarantine()
     table = source.frame(quarantine)
     rows = list(rows_of(source))
-    assert [row.text for row in rows if row.problem is None] == list(table["text"]) == ["win", "last"]
+    assert [row.text for row in rows if row.problem is None] == list(table["text"]) == ["win", "café"]
     assert [row.problem for row in rows[1:-1]] == [each.reason for each in quarantine.rejections]
     assert len(quarantine) == 3
 

@@ -138,7 +138,9 @@ def test_models_with_bodies_of_their_own_are_kept_apart(
 
 def test_a_domain_without_a_model_is_named_where_none_is_shared(run: nlptl.Run) -> None:
     model = nlptl.load(run.folder)
-    with pytest.raises(nlptl.DataError, match=r"3 of 4 texts are of domains without a model: 'de' \(2\); did you mean"):
+    with pytest.raises(
+        nlptl.DataError, match=r"3 of 4 texts are of domains without a model: 'de' \(2\), none named \(1\); did"
+    ):
         model.predict(TEXTS[:4], domain=["de", "de", "ann", None])
     with pytest.raises(nlptl.DataError, match=r"2 of 2 texts are of no domain.*transfer.protocol: joint"):
         model.predict(TEXTS[:2])
@@ -160,6 +162,30 @@ def test_other_domains_have_the_model_that_all_taught(chosen: nlptl.Run) -> None
         pd.testing.assert_frame_equal(
             chosen.predict(TEXTS, domain=domain), model.predict(TEXTS, domain=domain), atol=1e-6
         )
+
+
+@pytest.mark.parametrize("given", [list, np.array, pd.Series], ids=["list", "array", "column"])
+def test_a_run_answers_many_domains_in_one_call(run: nlptl.Run, chosen: nlptl.Run, given: Any) -> None:
+    expected = nlptl.load(run.folder).predict(TEXTS, domain=WHOSE)
+    pd.testing.assert_frame_equal(run.predict(given(TEXTS), domain=given(WHOSE)), expected, atol=1e-6)
+    whose = ["dee", "zed", None, "ann", float("nan"), " cy "]  # what no one is named for, all taught
+    answers = chosen.predict(TEXTS, domain=given(whose) if given is not np.array else np.array(whose, dtype=object))
+    own = nlptl.load(chosen.folder).predict(TEXTS, domain=["dee", "zed", None, "ann", None, "cy"])
+    pd.testing.assert_frame_equal(answers, own, atol=1e-6)
+    assert run.predict([], domain=given([])).shape == (0, 3)
+
+
+def test_domains_that_cannot_be_served_are_told_row_by_row(run: nlptl.Run) -> None:
+    with pytest.raises(
+        nlptl.RunError, match=r"3 of 4 texts are of domains without.* 'zed' \(2\), none named \(1\)\. Each"
+    ):
+        run.predict(TEXTS[:4], domain=["zed", "ann", None, "zed"])
+    with pytest.raises(nlptl.RunError, match=r"2 of 2 texts are of no domain\. Each target.*\(ann, bob"):
+        run.predict(TEXTS[:2])
+    with pytest.raises(nlptl.DataError, match="2 texts and 3 domains were given"):
+        run.predict(TEXTS[:2], domain=["ann", "cy", "dee"])
+    with pytest.raises(nlptl.DataError, match=r"domain of text 1 is \['ann'\] \(not text: list\)"):
+        run.predict(TEXTS[:2], domain=["ann", ["ann"]])  # type: ignore[list-item]
 
 
 def test_the_shared_model_can_be_saved_alone(chosen: nlptl.Run, tmp_path: Path) -> None:
@@ -198,13 +224,41 @@ def test_a_file_of_other_domains_is_answered_by_the_shared_model_and_told(
     expected = nlptl.load(chosen.folder).predict(TEXTS, domain=whose)
     np.testing.assert_allclose(table["spam.spam"], expected["spam.spam"], atol=1e-6)
     assert table["problem"].isna().all()
-    assert "3 rows of domains without a model of their own" in caplog.text and "zed (2), (none) (1)" in caplog.text
+    assert "3 rows of domains without a model of their own" in caplog.text and "zed (2), none named (1)" in caplog.text
 
 
-def test_a_file_without_the_column_of_domains_is_refused(run: nlptl.Run, tmp_path: Path) -> None:
+def test_a_file_without_the_column_of_domains_is_answered_by_what_is_shared_and_told(
+    chosen: nlptl.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pd.DataFrame({"text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
+    shared = nlptl.load(chosen.folder / "model" / "shared.model").predict(TEXTS)
+    for columns in ("as trained", "none"):
+        copy = chosen.save(tmp_path / columns)
+        for described in copy.glob("*/model.json"):
+            known = json.loads(described.read_text())
+            known["columns"]["domain"] = "user" if columns == "as trained" else None  # domains were sources' names
+            described.write_text(json.dumps(known))
+        caplog.clear()
+        table = pd.read_csv(predict_file(copy, tmp_path / "in.csv", tmp_path / "out.csv"))
+        np.testing.assert_allclose(table["spam.spam"], shared["spam.spam"], atol=1e-6)
+        assert table["problem"].isna().all()
+        assert "no row names its domain: all 6 were answered by what all domains share" in caplog.text
+    with pytest.raises(nlptl.DataError, match=r"has no column 'user'"):  # as it was asked for
+        predict_file(chosen.folder, tmp_path / "in.csv", tmp_path / "out.csv", domain="user")
+
+
+def test_a_file_without_the_column_of_domains_is_refused_where_nothing_is_shared(
+    run: nlptl.Run, tmp_path: Path
+) -> None:
     (tmp_path / "in.csv").write_text("text\nwin\n")
-    with pytest.raises(nlptl.DataError, match=r"has no column 'user'.*--domain"):
+    known = r"Each target of this run has its own model \(ann, bob.b@x.org, cy, dee\)"
+    with pytest.raises(nlptl.DataError, match=rf"has no column 'user'.*--domain.*{known}"):
         predict_file(run.folder, tmp_path / "in.csv", tmp_path / "out.csv")
+    copy = run.save(tmp_path / "copy")
+    for described in copy.glob("*/model.json"):
+        described.write_text(described.read_text().replace('"domain": "user"', '"domain": null'))
+    with pytest.raises(nlptl.DataError, match=rf"name the column of the domains with --domain. {known}"):
+        predict_file(copy, tmp_path / "in.csv", tmp_path / "out.csv")
 
 
 def test_parts_of_another_state_of_the_models_are_not_gone_on_with(run: nlptl.Run, tmp_path: Path) -> None:

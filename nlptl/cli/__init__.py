@@ -195,6 +195,7 @@ def add_domain(
     name: Annotated[str | None, typer.Option(help="The domain of all rows.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of the text; by default as in training.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of the domain, where there are several.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels; by default as in training.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Fit domains anew that have a head already.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -202,7 +203,7 @@ def add_domain(
     from nlptl.cli.domains import add_domains
 
     for each, (rows, taught) in add_domains(
-        model, labels, name=name, text=text, domain=domain, replace=replace, overrides=reading or ()
+        model, labels, name=name, text=text, domain=domain, label=label, replace=replace, overrides=reading or ()
     ).items():
         echo(f"{each}: a head of its own, from {taught} labelled rows of {rows}.")
 
@@ -211,23 +212,27 @@ def add_domain(
 def export(
     model: Annotated[Path, typer.Argument(help="A model folder, or a run folder with one.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder that it goes to.")],
+    reading: Reading = None,
     to: Annotated[str, typer.Option(help="A kind of export: see 'nlptl list export'.")] = "onnx",
     int8: Annotated[bool, typer.Option("--int8", help="Quantise matrix products to eight bits (onnx).")] = False,
     texts: Annotated[
         Path | None, typer.Option(help="Texts to compare answers on, in a file that predict reads.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="Its column of the text; by default as in training.")] = None,
+    text_pair: Annotated[str | None, typer.Option(help="Its column of the second text.")] = None,
     debug: Debug = False,
 ) -> None:
     """Write a model in another shape, and say on given texts whether it answers alike."""
-    from nlptl.data._guess import source_of
-    from nlptl.predict.rows import texts_of
+    from nlptl.predict.rows import source_like, texts_of
     from nlptl.saved import load
 
+    if texts is None and reading:
+        raise RecipeError(f"{reading[0]!r} says how a file is read, and none is given; name it with --texts.")
     source = load(model)
-    column = text or source.columns.get("text") or "text"
-    given = None if texts is None else texts_of(source_of(texts, {"text": column}, like=source.columns))
-    source.export(output, to=to, int8=int8, texts=given)
+    given, pairs = None, None
+    if texts is not None:
+        given, pairs = texts_of(source_like(source, texts, reading or (), text=text, text_pair=text_pair))
+    source.export(output, to=to, int8=int8, texts=given, text_pair=pairs)
     echo(f"Exported: {output}")
     if given is not None:
         found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))

@@ -66,7 +66,8 @@ def guess(table: pd.DataFrame) -> Columns:
     time = take("time", _holds_times, next((column for column in free if _holds_dates(table[column])), None))
     text = take("text", _holds_text, _longest_text(table, free))
     if text is None:
-        raise DataError(f"no column seems to hold text; the columns are: {', '.join(map(str, table.columns))}.")
+        columns = ", ".join(str(column) for column in table.columns if not str(column).startswith("__"))
+        raise DataError(f"no column seems to hold text; the columns are: {columns}.")
     text_pair = take("text_pair", _holds_text)
     row_id = take("id", _holds_ids)
     domain = take("domain", lambda column: 2 <= _distinct(column) <= len(column) / 5)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nlptl.contracts import Quarantine
-from nlptl.data._guess import source_of
 from nlptl.data._read import read
 from nlptl.errors import DataError
+from nlptl.predict.rows import source_like
 from nlptl.saved import load
 from nlptl.saved.domains import fit_domains
 from nlptl.saved.parts import model_folder
@@ -25,6 +25,7 @@ def add_domains(
     name: str | None = None,
     text: str | None = None,
     domain: str | None = None,
+    label: str | None = None,
     replace: bool = False,
     overrides: Sequence[str] = (),
 ) -> dict[str, tuple[int, int]]:
@@ -35,6 +36,7 @@ def add_domains(
             per-domain heads; rows without a label teach nothing.
         name: of the one domain that all rows belong to; else ``domain`` names the column of the domains.
         text, domain: columns; by default those of the model's training data.
+        label: column of the labels, where one task has per-domain heads; by default as in training.
         replace: fit domains anew that have a head already.
         overrides: how ``labels`` are read, such as ``data.delimiter=;``.
 
@@ -47,16 +49,17 @@ def add_domains(
     """
     folder = model_folder(path)
     model = load(folder)
+    if label is not None and len(model.domain_heads) > 1:
+        raise DataError(
+            f"--label {label}: {', '.join(model.domain_heads)} have columns each; name them as in training."
+        )
+    named = {} if label is None else {"column": label}
     heads = {
-        task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels})
+        task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels, **named})
         for task in model.domain_heads
     }
-    columns = {
-        "text": text or model.columns.get("text") or "text",
-        "text_pair": model.columns.get("text_pair"),
-        "domain": None if name is not None else domain or model.columns.get("domain"),
-    }
-    source = source_of(labels, columns, overrides, like=model.columns)
+    whose = None if name is not None else domain or model.columns.get("domain")
+    source = source_like(model, labels, overrides, text=text, domain=whose)
     if name is None and source.domain is None:
         raise DataError(
             "whose rows are these? Name the domain with --name, or the column of the domains with --domain."

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nlptl import __version__
 from nlptl.cli.columns import LONG_WORDS, Columns, counts, guess, share_long
 from nlptl.contracts import Quarantine, Source
-from nlptl.data._guess import START, delimiter_of, find_files, kind_of
+from nlptl.data._guess import kind_of, looked_at
+from nlptl.data._read import reasons
 from nlptl.errors import DataError
 from nlptl.recipe.rules_labels import RESERVED
 from nlptl.recipe.yaml import inline
@@ -37,6 +38,9 @@ def draft(data: Path, output: Path) -> str:
     assert isinstance(source, Source)
     quarantine = Quarantine()
     table = source.frame(quarantine)
+    if table.empty:
+        why = f" that can be read. {reasons(quarantine.rejections)}" if len(quarantine) else ""
+        raise DataError(f"{str(data)!r} has no rows{why}; a recipe is guessed from rows, so give it some.")
     columns = guess(table)
     rejected = f", {len(quarantine)} more cannot be read" if len(quarantine) else ""
     name = re.sub(r"[^\w.-]+", "-", data.stem) or "run"
@@ -64,26 +68,7 @@ def _source(data: Path) -> dict[str, Any]:
         raise DataError(f"there is no {str(data)!r}; the folder is {Path.cwd()}.")
     kind = kind_of(data)
     settings: dict[str, Any] = {"kind": kind, "path": str(data)}
-    if kind == "csv":
-        file = data if data.is_file() else next(find_files(data, (".csv", ".tsv")))
-        settings |= _dialect(file)
-    return settings
-
-
-def _dialect(file: Path) -> dict[str, Any]:
-    """Delimiter and encoding of a CSV file, where they differ from the defaults."""
-    with file.open("rb") as stream:
-        start = stream.read(START)
-    settings: dict[str, Any] = {}
-    try:
-        text = start.decode("utf-8-sig", errors="strict")
-    except UnicodeDecodeError as error:
-        # A character cut at the end of what was read is no sign of another encoding.
-        cut = error.start > len(start) - 4
-        settings = {} if cut else {"encoding": "cp1252"}
-        text = start.decode("utf-8" if cut else "cp1252", errors="replace")
-    delimiter = delimiter_of(text)
-    return settings | ({"delimiter": delimiter} if delimiter != "," else {})
+    return settings | (looked_at(data, {}) if kind == "csv" else {})
 
 
 def _data(settings: dict[str, Any], columns: Columns, table: pd.DataFrame) -> Iterator[str]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nlptl.data._dialect import dialect_of
 from nlptl.data._files import FileSource, expand
 from nlptl.errors import DataError, RecipeError
 from nlptl.recipe import Recipe
 from nlptl.recipe.file import laid_over
 from nlptl.registry import find, kinds
 
-DELIMITERS = ",;\t|"
-START = 1 << 16
-"""Bytes of a CSV file that are looked at."""
 DIALECT = ("delimiter", "encoding", "quote")
 """What files of one origin have in common, of kind csv."""
+
+log = logging.getLogger("nlptl")
 
 
 def source_of(
@@ -58,23 +58,32 @@ def source_of(
 
 
 def _dialect(data: Path, like: Mapping[str, str | None], said: Mapping[str, str]) -> dict[str, Any]:
-    """The dialect of the data that it is like, but another delimiter where its header has only one column by that."""
-    settings = {name: like[name] for name in DIALECT if name in like and name not in said}
+    """The dialect of the data that it is like, but for what the file's bytes say against it, which is told."""
+    settings: dict[str, Any] = {name: like[name] for name in DIALECT if name in like and name not in said}
+    seen = looked_at(data, settings, said.get("encoding"))
+    other = {name: value for name, value in seen.items() if name not in said}
+    if other:
+        log.warning(
+            "%s: taken to have %s, by what its bytes look like; if that is wrong, append %s", data,
+            " and ".join(f"{name} {value!r}" for name, value in other.items()),
+            " ".join(f"data.{name}=…" for name in other),
+        )  # fmt: skip
+    return settings | other
+
+
+def looked_at(data: Path, usual: Mapping[str, Any], said: str | None = None) -> dict[str, str]:
+    """Encoding and delimiter of a CSV file, or of the first in folder ``data``, where they are not the usual ones.
+
+    Args:
+        usual: those of data that it may be like; else the defaults of kind csv.
+        said: the encoding where it is known.
+    """
     file = data if data.is_file() else next(find_files(data, (".csv", ".tsv")), None)
-    if "delimiter" not in said and file is not None:
-        with file.open("rb") as stream:
-            start = stream.read(START).decode("utf-8", "replace").replace("\0", "")  # delimiters are ASCII
-        settings["delimiter"] = delimiter_of(start, settings.get("delimiter") or ",")
-    return settings
-
-
-def delimiter_of(start: str, usual: str = ",") -> str:
-    """What stands between the cells of a CSV file's ``start``: ``usual``, unless the header has only one column so."""
-    header = start.removeprefix("\ufeff").partition("\n")[0].rstrip("\r")
-    if len(next(csv.reader([header], delimiter=usual), [])) > 1:
-        return usual
-    found = Counter(character for character in header if character in DELIMITERS)
-    return found.most_common(1)[0][0] if found else usual
+    if file is None:
+        return {}
+    expected = {name: usual.get(name) or find("data", "csv").model_fields[name].default for name in DIALECT[:2]}
+    found = dialect_of(file, **expected, said=said)
+    return {name: value for name, value in found.items() if value != expected[name]}
 
 
 def kind_of(data: Path) -> str:

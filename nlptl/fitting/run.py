@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from nlptl.fitting.folder import file_name
 from nlptl.recipe import Recipe
 from nlptl.report.results import Results
 from nlptl.saved import Model
+from nlptl.saved.answers import in_order, listed, rows_of_each
 from nlptl.saved.targets import SHARED
+from nlptl.saved.whose import Whose, domains_of, without_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,27 +41,54 @@ class Run:
         """Whether each target has a model of its own; a target may be called ``all``."""
         return self.shared is not None or set(self.models) != {"all"}
 
-    def predict(self, texts: Sequence[str], *, domain: str | None = None) -> pd.DataFrame:
-        """Labels and probabilities for ``texts`` of ``domain``, as ``Model.predict`` gives them: by the domain's own
-        head where it has one.
+    def predict(
+        self, texts: Sequence[str], text_pair: Sequence[str] | None = None, *, domain: Whose = None
+    ) -> pd.DataFrame:
+        """Labels and probabilities for ``texts`` in their order, as ``Model.predict`` gives them: each by its domain's
+        own model or head where it has one.
+
+        Args:
+            domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column).
 
         Raises:
-            RunError: each target has a model of its own, ``domain`` names none of them, and there is none for others.
+            RunError: each target has a model of its own, a text is of none of them, and there is none for others.
+            DataError: a text is not a string, or there is not one domain a text.
         """
-        return self.model(domain).predict(texts, domain=domain)
+        texts = listed(texts)
+        domains, pairs = domains_of(domain, len(texts)), None if text_pair is None else list(text_pair)
+        if not self._several or not texts:
+            return next(iter(self.models.values())).predict(texts, pairs, domain=domains)
+        lacking = Counter(name for name in domains if name not in self.models)
+        if lacking and self.shared is None:
+            raise RunError(without_model(lacking, len(texts), sorted(self.models)))
+        by_model = rows_of_each(name if name in self.models else None for name in domains)
+        return in_order(
+            (
+                rows,
+                self.model(name).predict(
+                    [texts[row] for row in rows],
+                    pairs and [pairs[row] for row in rows],
+                    domain=[domains[row] for row in rows],
+                ),
+            )
+            for name, rows in by_model.items()
+        )
 
     def model(self, domain: str | None = None) -> Model:
-        """The model that serves ``domain``; where there is only one model, that one."""
+        """The model that serves ``domain``; where there is only one model, that one.
+
+        Raises:
+            RunError: each target has a model of its own, ``domain`` is none of them, and there is none for others.
+        """
         if not self._several:
             return self.models["all"]
-        if domain is None or domain not in self.models:
-            if self.shared is not None:
-                return self.shared
+        served = self.shared if domain is None else self.models.get(domain, self.shared)
+        if served is None:
             raise RunError(
                 f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
                 f"Choices: {', '.join(self.models)}."
             )
-        return self.models[domain]
+        return served
 
     def save(self, folder: Path | str, *, domain: str | None = None) -> Path:
         """Copy the model to ``folder``, with its card; of one model a target all of them, or that of ``domain``."""

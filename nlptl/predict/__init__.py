@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlptl.data._files import FileSource
-from nlptl.data._guess import source_of
 from nlptl.errors import DataError
-from nlptl.predict.rows import Row, length_of, rows_of
+from nlptl.predict.rows import Row, length_of, rows_of, source_like
 from nlptl.predict.told import PROBLEM, tell
 from nlptl.progress import bar
 from nlptl.saved import Model, load
 from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.targets import TargetModels
+from nlptl.saved.whose import known_targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,8 @@ def predict_file(
     Args:
         text, text_pair: columns; by default those of the model's training data.
         domain: column of the domain, carried over; a model whose domains have something of their own answers each by
-            its own, and looks for the domain where its training data had it unless told.
+            its own, and looks for the domain where its training data had it unless told. Without such a column what all
+            share answers, and a line says so; it is needed only where each target has a model and nothing is shared.
         id: column to carry over.
         batch_tokens: tokens a batch; by default as in the model's recipe.
         overrides: how the input is read, such as ``data.delimiter=;``; by default by its ending, and like the model's
@@ -62,19 +63,15 @@ def predict_file(
     if output.suffix not in (".parquet", ".csv", ".jsonl"):
         raise DataError(f"{output} does not end in .parquet, .csv or .jsonl; name the output so.")
     served = load(model)
-    known = served.columns
-    columns = {
-        "text": text or known.get("text") or "text",
-        "text_pair": text_pair or known.get("text_pair"),
-        "domain": domain or (known.get("domain") if served.by_domain else None),
-        "id": id,
-    }
-    source = source_of(input, columns, overrides, like=known)
-    several = isinstance(served, TargetModels)
-    if several and source.domain is None:
-        raise DataError("each target of this run has its own model: name the column of the domains with --domain.")
-    guessed = None if domain or several or source.domain != columns["domain"] else source.domain
-    rows = rows_of(source, optional=guessed)
+    whose = domain or (served.columns.get("domain") if served.by_domain else None)
+    source = source_like(served, input, overrides, text=text, text_pair=text_pair, domain=whose, id=id)
+    guessed = source.domain if domain is None and source.domain == whose else None
+    if isinstance(served, TargetModels) and served.shared is None:
+        if source.domain is None:
+            raise DataError(f"{input}: name the column of the domains with --domain. {known_targets(served.domains)}")
+        rows = rows_of(source, whose=known_targets(served.domains))
+    else:
+        rows = rows_of(source, optional=guessed)
     if batch_tokens is not None:
         served.use_batch_tokens(batch_tokens)
     parts = _open_parts(output, model, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 from nlptl.contracts import Quarantine
 from nlptl.data._cells import Refused, as_name, as_pair, as_text
 from nlptl.data._files import FileSource
+from nlptl.data._guess import source_of
 from nlptl.errors import DataError, nearest
+from nlptl.saved import Model
 
 LOOKED_AT = 100
 """Rows of which one must have a column, for it to be there."""
@@ -28,11 +30,12 @@ class Row:
     problem: str | None = None
 
 
-def rows_of(source: FileSource, *, optional: str | None = None) -> Iterator[Row]:
+def rows_of(source: FileSource, *, optional: str | None = None, whose: str = "") -> Iterator[Row]:
     """All rows that ``source`` reads, in order, read as for training.
 
     Args:
         optional: a column of ``source`` that may be absent.
+        whose: what is said besides where the column of the domains is absent.
 
     Raises:
         DataError: there is no row, or none of the first has a column that ``source`` names.
@@ -45,9 +48,10 @@ def rows_of(source: FileSource, *, optional: str | None = None) -> Iterator[Row]
         raise DataError(f"{source.path} holds no rows.")
     for name in named:
         if seen and name not in seen and name != optional:
+            told = whose if name == source.domain else ""
             raise DataError(
                 f"{source.path} has no column {name!r}{nearest(name, seen) or '.'} Columns: {', '.join(seen)}. "
-                "Name the columns with --text, --text-pair, --domain and --id."
+                f"Name the columns with --text, --text-pair, --domain and --id.{' ' * bool(told)}{told}"
             )
     return chain(first, rows)
 
@@ -99,13 +103,41 @@ def _length(file: Path, kind: str) -> int:
         return sum(block.count(mark) for block in iter(lambda: stream.read(2**22), b""))
 
 
-def texts_of(source: FileSource) -> list[str]:
-    """The texts that ``source`` reads, rows without one left out.
+def source_like(
+    model: Model,
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    domain: str | None = None,
+    id: str | None = None,
+) -> FileSource:
+    """What reads ``path`` for ``model``: as ``overrides`` say, else by its ending and like the model's training data.
+
+    Args:
+        text, text_pair: columns; by default those of the training data.
+        domain, id: columns; by default none.
+
+    Raises:
+        RecipeError: an override is mistaken.
+        DataError: nothing is there, or it is of no known format.
+    """
+    known = model.columns
+    columns = {
+        "text": text or known.get("text") or "text", "text_pair": text_pair or known.get("text_pair"),
+        "domain": domain, "id": id,
+    }  # fmt: skip
+    return source_of(path, columns, overrides, like=known)
+
+
+def texts_of(source: FileSource) -> tuple[list[str], list[str] | None]:
+    """The texts that ``source`` reads, and the second ones where it has such; rows without a text are left out.
 
     Raises:
         DataError: as ``rows_of``, or it holds no text.
     """
-    found = [row.text for row in rows_of(source) if row.problem is None]
+    found = [row for row in rows_of(source) if row.problem is None]
     if not found:
         raise DataError(f"{source.path} holds no text in column {source.text!r}; name another with --text.")
-    return found
+    return [row.text for row in found], None if source.text_pair is None else [row.text_pair for row in found]

@@ -20,16 +20,19 @@ log = logging.getLogger("nlptl")
 def tell(model: Model, parts: Sequence[Path]) -> None:
     """Warn of rows that have no answer, by reason, and of those answered by the model that all other domains share."""
     import pandas as pd
+    import pyarrow.parquet as pq
 
     several = isinstance(model, TargetModels)
+    owned = several or (model.by_domain and model.columns.get("domain") is not None)
+    named = owned and bool(parts) and "domain" in pq.read_schema(parts[0]).names
     answered, refused, domains = 0, Counter[str](), Counter[str]()
     for part in parts:
-        table = pd.read_parquet(part, columns=[PROBLEM, "domain"] if several else [PROBLEM])
+        table = pd.read_parquet(part, columns=[PROBLEM, "domain"] if named else [PROBLEM])
         left_out = table[PROBLEM].notna()
         answered += int((~left_out).sum())
         refused.update(table.loc[left_out, PROBLEM])
-        if several:
-            domains.update(table.loc[~left_out, "domain"].fillna("(none)"))
+        if named:
+            domains.update(table.loc[~left_out, "domain"].dropna())
     if refused:
         kinds = Counter[str]()
         for reason, count in refused.items():
@@ -38,11 +41,20 @@ def tell(model: Model, parts: Sequence[Path]) -> None:
             "%d of %d rows have no answer, and column %r says why: %s", refused.total(), answered + refused.total(),
             PROBLEM, ", ".join(f"{count} × {kind}{_details(refused, kind)}" for kind, count in kinds.most_common()),
         )  # fmt: skip
+    unnamed = answered - domains.total()
+    if owned and unnamed and not domains:
+        log.warning(
+            "no row names its domain: all %d were answered by what all domains share; name the column of the domains "
+            "with --domain", unnamed,
+        )  # fmt: skip
+        return
     others = Counter({name: count for name, count in domains.items() if name not in model.domains})
-    if others:
+    if several and (others or unnamed):
+        shown = [_listed([f"{name} ({count})" for name, count in others.most_common()])] if others else []
+        shown += [f"none named ({unnamed})"] if unnamed else []
         log.warning(
             "%d rows of domains without a model of their own were answered by the one that they share: %s",
-            others.total(), _listed([f"{name} ({count})" for name, count in others.most_common()]),
+            others.total() + unnamed, ", ".join(shown),
         )  # fmt: skip
 
 

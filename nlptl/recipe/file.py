@@ -10,6 +10,8 @@ from nlptl.errors import RecipeError
 from nlptl.recipe.yaml import KeyPath, Located, dotted, parse
 from nlptl.registry import ROOMS, find, kinds
 
+SIGN = re.compile(r"[^\w\s~]|\t")
+"""One sign, such as a delimiter, which YAML would take for the beginning of something; ``~`` is null."""
 OVERRIDE = re.compile(r"(?P<key>[^=\s]+)=(?P<value>.*)", re.DOTALL)
 
 
@@ -137,7 +139,10 @@ def _override(root: Located, override: str, problems: list[str]) -> Located:
         problems.append(f"{place}: {match['key']}: {why}.")
         return root
     try:
-        value = parse(match["value"], "", problems, place=place) or Located(None, place)
+        if SIGN.fullmatch(match["value"]):
+            value = Located(match["value"], place)
+        else:
+            value = parse(match["value"], "", problems, place=place) or Located(None, place)
         return _placed(root, path, (), value)
     except RecipeError as error:
         problems.extend(error.problems)

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.store import encode
-from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
 from nlptl.model import Network
 from nlptl.saved.anomaly import Gauge
@@ -29,6 +28,7 @@ from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
 from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.texts import texts_readings
+from nlptl.saved.whose import Whose, domains_of
 from nlptl.saved.words import Words
 from nlptl.saved.writing import write_model
 from nlptl.tune._shelf import Shelf
@@ -186,14 +186,14 @@ class Model:
         texts: Sequence[str],
         text_pair: Sequence[str] | None = None,
         *,
-        domain: str | Sequence[str | None] | None = None,
+        domain: Whose = None,
     ) -> pd.DataFrame:
         """Answers as a table: for each task its label (a list of labels where it is multilabel), and the probability
         of each label in columns ``<task>.<label>``.
 
         Args:
-            domain: whom the texts belong to, one name for all or one a text; a domain without anything of its own is
-                answered by what all share.
+            domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column); a
+                domain without anything of its own, and None, are answered by what all share.
 
         A calibrated model answers by its thresholds, and with None where it abstains. One that was asked to
         (``heads.<task>.anomaly``) says in ``<task>.anomaly`` how unlike all that taught it a text is, and in
@@ -204,12 +204,8 @@ class Model:
                 a text.
         """
         texts = listed(texts)
-        domains = [domain] * len(texts) if domain is None or isinstance(domain, str) else list(domain)
-        if len(domains) != len(texts):
-            raise DataError(
-                f"{len(texts)} texts and {len(domains)} domains were given; give one domain, or one a text."
-            )
-        return self.table(texts, None if text_pair is None else list(text_pair), domains=domains)
+        pairs = None if text_pair is None else list(text_pair)
+        return self.table(texts, pairs, domains=domains_of(domain, len(texts)))
 
     def table(
         self,
@@ -265,11 +261,12 @@ class Model:
         return folder
 
     def export(
-        self, folder: Path | str, *, to: str = "onnx", int8: bool = False, texts: Sequence[str] | None = None
-    ) -> Path:
+        self, folder: Path | str, *, to: str = "onnx", int8: bool = False, texts: Sequence[str] | None = None,
+        text_pair: Sequence[str] | None = None,
+    ) -> Path:  # fmt: skip
         """Write the model in another shape, a kind of ``nlptl.export``, or raise ModelError; where that answers by
         itself, compare its answers on ``texts`` (``agreement.json``)."""
-        return write_export(self, Path(folder), to=to, int8=int8, texts=texts)
+        return write_export(self, Path(folder), to=to, int8=int8, texts=texts, pairs=text_pair)
 
 
 def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:

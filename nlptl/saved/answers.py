@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from nlptl.contracts import Floats, Task
+from nlptl.contracts import Floats, Ints, Task
 from nlptl.contracts.anomaly import COLUMNS
 from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
@@ -15,6 +16,8 @@ from nlptl.saved.anomaly import Gauge
 
 if TYPE_CHECKING:
     import pandas as pd
+
+K = TypeVar("K", bound=Hashable)
 
 
 def listed(texts: Sequence[str]) -> list[str]:
@@ -30,6 +33,21 @@ def listed(texts: Sequence[str]) -> list[str]:
     if wrong is not None:
         raise DataError(f"text {wrong} is {texts[wrong]!r}, not a string; leave it out or replace it.")
     return texts
+
+
+def rows_of_each(keys: Iterable[K]) -> dict[K, Ints]:
+    """By key, in the order of their first rows, the rows that have it."""
+    rows: defaultdict[K, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        rows[key].append(row)
+    return {key: np.array(of_key, dtype=np.int64) for key, of_key in rows.items()}
+
+
+def in_order(tables: Iterable[tuple[Ints, pd.DataFrame]]) -> pd.DataFrame:
+    """Answers to some rows at a time, with those rows, at least one such table → one table in the order of the rows."""
+    import pandas as pd
+
+    return pd.concat([table.set_axis(rows) for rows, table in tables]).sort_index()
 
 
 def answer_table(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from nlptl.saved import Model
 
 
-def write_export(model: Model, folder: Path, *, to: str, int8: bool, texts: Sequence[str] | None) -> Path:
+def write_export(
+    model: Model, folder: Path, *, to: str, int8: bool, texts: Sequence[str] | None, pairs: Sequence[str] | None = None
+) -> Path:
     """What ``Model.export`` does."""
     kind = find("export", to)
     if int8 and "int8" not in kind.model_fields:
@@ -36,16 +38,16 @@ def write_export(model: Model, folder: Path, *, to: str, int8: bool, texts: Sequ
     if texts is not None:
         from nlptl.saved import load
 
-        found = json.dumps(agreement(model, load(folder), texts), indent=1)
+        found = json.dumps(agreement(model, load(folder), texts, pairs), indent=1)
         (folder / "agreement.json").write_text(found, encoding="utf-8")
     return folder
 
 
-def agreement(model: Model, other: Model, texts: Sequence[str]) -> dict[str, Any]:
-    """On ``texts`` of nobody's in particular, by task: the share of equal answers (where it is multilabel, of equal
-    sets of labels), and the largest difference of a probability."""
+def agreement(model: Model, other: Model, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Any]:
+    """On ``texts`` (``pairs``: the second ones) of nobody's in particular, by task: the share of equal answers (where
+    it is multilabel, of equal sets of labels), and the largest difference of a probability."""
     nobody = [None] * len(texts)
-    shares = [each.probabilities(texts, domains=nobody) for each in (model, other)]
+    shares = [each.probabilities(texts, pairs, domains=nobody) for each in (model, other)]
     ours, theirs = (
         answer_table(each.tasks, of_each, each.calibrations, nobody)
         for each, of_each in zip((model, other), shares, strict=True)

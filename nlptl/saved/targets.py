@@ -18,14 +18,15 @@ import torch
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
-from nlptl.errors import DataError, ModelError, nearest
+from nlptl.errors import DataError, ModelError
 from nlptl.heads._reading import parts
 from nlptl.saved import Model, Progress
 from nlptl.saved.anomaly import Gauge
-from nlptl.saved.answers import answer_table
+from nlptl.saved.answers import answer_table, in_order, rows_of_each
 from nlptl.saved.opening import damaged, encoder_key, open_model, read_described
 from nlptl.saved.parts import TARGETS, saved_tasks
 from nlptl.saved.recent import Recent
+from nlptl.saved.whose import without_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,6 @@ MODELS = 32
 """Models of one encoder (heads and words, without it) that are kept in memory at once."""
 SHARED = "shared.model"
 """The folder of the model that all other domains share; no target's folder has a dot in its name."""
-SHOWN = 5
 
 T = TypeVar("T")
 
@@ -186,13 +186,8 @@ class TargetModels(Model):
         readings: Mapping[str, Floats] | None = None,
     ) -> pd.DataFrame:
         """What ``predict`` returns; arguments as of ``probabilities``."""
-        import pandas as pd
-
-        tables = [
-            found.set_axis(rows) for rows, found in self._answered(lambda model: model.table, texts, pairs, domains)
-        ]
-        if tables:
-            return pd.concat(tables).sort_index()
+        if texts:
+            return in_order(self._answered(lambda model: model.table, texts, pairs, domains))
         none = {name: np.zeros((0, len(task.labels))) for name, task in self.tasks.items()}
         return answer_table(self.tasks, none, {}, [], self.gauges, dict.fromkeys(self.gauges, np.zeros(0)))
 
@@ -225,25 +220,12 @@ class TargetModels(Model):
         """By encoder and model, the rows that it answers; what is in memory comes first, before it gives way."""
         lacking = Counter(domain for domain in domains if self.refusal(domain) is not None)
         if lacking:
-            raise self._no_model(lacking, len(domains))
-        rows_of: defaultdict[str, list[int]] = defaultdict(list)
-        for row, domain in enumerate(domains):
-            rows_of[str(self._folder_of(domain))].append(row)
+            raise DataError(without_model(lacking, len(domains), self.domains))
+        rows_of = rows_of_each(str(self._folder_of(domain)) for domain in domains)
         found: defaultdict[str, dict[str, Ints]] = defaultdict(dict)
         for name in sorted(rows_of, key=lambda name: not self._in_memory(name)):
-            found[self._key(name)][name] = np.array(rows_of[name], dtype=np.int64)
+            found[self._key(name)][name] = rows_of[name]
         return found
-
-    def _no_model(self, lacking: Counter[str | None], texts: int) -> DataError:
-        named = [(str(domain), count) for domain, count in lacking.most_common() if domain is not None]
-        shown = ", ".join(f"{domain!r} ({count})" for domain, count in named[:SHOWN]) + ", …" * (len(named) > SHOWN)
-        where = f"of domains without a model: {shown}" if named else "of no domain"
-        return DataError(
-            f"{lacking.total()} of {texts} texts are {where}{nearest(named[0][0], self._targets) if named else '.'} "
-            f"Each target of this run has its own model ({', '.join(self.domains[:SHOWN])}"
-            f"{', …' * (len(self.domains) > SHOWN)}), and none was taught by all, to serve others. Name the domain of "
-            "each text, or run the recipe with transfer.protocol: joint for a model that serves domains to come."
-        )
 
     def _folder_of(self, domain: str | None) -> str | None:
         return self.shared if domain is None else self._targets.get(domain, self.shared)

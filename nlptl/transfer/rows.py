@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from nlptl.recipe import Recipe
+
+
+log = logging.getLogger("nlptl")
 
 
 def read_apart(recipe: Recipe, quarantine: Quarantine) -> tuple[Dataset, Dataset | None]:
@@ -49,7 +53,8 @@ def tasks_of(dataset: Dataset, heads: Mapping[str, Head], *, blind: bool = False
     """The tasks of ``heads`` with their labels: the recipe's, or those that the rows have.
 
     Args:
-        blind: rows need not have labels; then a task's are those that are called something, or as few as there are.
+        blind: rows need not have labels; then a task's are those that are called something, or as few as there are, and
+            the one to be caught, which need not be the label of any row yet.
 
     Raises:
         DataError: the rows have fewer than two labels, or not the one to be caught.
@@ -60,6 +65,12 @@ def tasks_of(dataset: Dataset, heads: Mapping[str, Head], *, blind: bool = False
 
 def _task(name: str, head: Head, values: Sequence[Any], blind: bool) -> Task:
     found = _found(head, values) if head.labels is None else head.labels
+    if blind and head.positive is not None and head.positive not in found:
+        log.warning(
+            "heads.%s.positive: no row is labelled %r yet%s; what is labelled goes on without: %s", name, head.positive,
+            nearest(head.positive, found), ", ".join(found) or "nothing",
+        )  # fmt: skip
+        found = tuple(sorted((*found, head.positive)))
     if len(found) < 2 and blind:
         return Task(name, head, tuple(getattr(head, "names", None) or found))
     if len(found) < 2:

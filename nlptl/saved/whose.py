@@ -1,0 +1,61 @@
+"""Whose the texts are: a domain for all or one for each, and what is said where a domain has no model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from nlptl.data._cells import Refused, as_name
+from nlptl.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+SHOWN = 5
+Whose: TypeAlias = "str | Sequence[str | None] | np.ndarray | pd.Series | None"
+"""The domain of all texts, or one a text: a list, an array or a pandas column; None where there is none."""
+
+
+def domains_of(whose: Whose, texts: int) -> list[str | None]:
+    """The domain of each of so many texts.
+
+    Names are made as in training: 7 is "7", space around a name goes, and None, NaN and an empty text are no domain.
+
+    Raises:
+        DataError: there is not one a text, or one is no name.
+    """
+    given = [whose] * texts if whose is None or isinstance(whose, str) else list(whose)
+    if len(given) != texts:
+        raise DataError(f"{texts} texts and {len(given)} domains were given; give one domain, or one a text.")
+    names = []
+    for place, name in enumerate(given):
+        try:
+            names.append(as_name(name))
+        except Refused as why:
+            raise DataError(f"the domain of text {place} is {name!r} ({why}); give its name, or None.") from None
+    return names
+
+
+def without_model(lacking: Counter[str | None], texts: int, targets: Sequence[str]) -> str:
+    """Why so many ``texts`` cannot be answered, of whose domains those ``lacking`` a model are counted.
+
+    Args:
+        targets: the domains that have a model.
+    """
+    named = [(domain, count) for domain, count in lacking.most_common() if domain is not None]
+    shown = [f"{domain!r} ({count})" for domain, count in named[:SHOWN]] + ["…"] * (len(named) > SHOWN)
+    shown += [f"none named ({lacking[None]})"] if lacking[None] and named else []
+    where = f"of domains without a model: {', '.join(shown)}" if named else "of no domain"
+    hint = (nearest(named[0][0], targets) if named else "") or "."
+    return f"{lacking.total()} of {texts} texts are {where}{hint} {known_targets(targets)}"
+
+
+def known_targets(targets: Sequence[str]) -> str:
+    """Which domains have a model where none is for others, and what to do about it."""
+    return (
+        f"Each target of this run has its own model ({', '.join(targets[:SHOWN])}{', …' * (len(targets) > SHOWN)}), "
+        "and none was taught by all, to serve others. Name the domain of each text, or run the recipe with "
+        "transfer.protocol: joint for a model that serves domains to come."
+    )
