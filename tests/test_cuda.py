@@ -32,6 +32,11 @@ WAYS: dict[str, dict[str, Any]] = {
     "cutoff": {
         "tune": {"kind": "lora", "rank": 2}, "augment": [{"kind": "cutoff"}], "train": {"validation": 0.2},
     },
+    "refit": {"tune": {"kind": "lora", "rank": 2}, "train": {"validation": 0.2, "refit": True}},
+    "strange texts": {
+        "tune": {"kind": "lora", "rank": 2}, "train": {"validation": 0.2},
+        "head": {"kind": "linear", "anomaly": {"score": "mahalanobis", "share": 0.2}, "calibrate": {}},
+    },
     "against overfitting": {
         "tune": {"kind": "full"},
         "train": {"l2_sp": 0.1, "average": "ema", "mixout": 0.1, "r_drop": 1.0, "class_weights": "balanced"},
@@ -65,8 +70,8 @@ def test_what_trains_on_a_card_answers_anywhere(tiny_encoder: Path, tmp_path: Pa
     there, here = (nlptl.load(saved, device=device) for device in ("cuda", "cpu"))
     assert next(there.network.backbone.parameters()).device.type == "cuda"
     answers = [model.predict(texts, domain="dee") for model in (there, here)]
-    pd.testing.assert_frame_equal(*answers, atol=1e-4)
-    pd.testing.assert_frame_equal(answers[0], trained.predict(texts, domain="dee"), atol=1e-4)
+    pd.testing.assert_frame_equal(*answers, atol=1e-4, rtol=1e-3)
+    pd.testing.assert_frame_equal(answers[0], trained.predict(texts, domain="dee"), atol=1e-4, rtol=1e-3)
     assert np.isfinite(answers[0]["spam.spam"]).all()
 
 
