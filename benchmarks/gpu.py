@@ -250,12 +250,12 @@ def report() -> None:
     """`results/gpu.md` from the cells that are there; without any, an empty table."""
     path = RESULTS / "gpu.json"
     cells = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    missing = [size for size in SIZES if not any(f", {size}," in name for name in cells)]
-    about = [f"No cells yet of encoders of size {', '.join(missing)}: run it again, finished cells are kept."]
+    missing = [f"{part} {size}" for part in PARTS for size in SIZES if f"{part}, {size}, cuda" not in cells]
+    about = ["", f"Not measured yet: {', '.join(missing)}. Run it again: finished cells are kept."]
     lines = [
         "# On a CUDA card", "",
         "Made by `python benchmarks/gpu.py`, which says what is compared. Theirs to ours, median of paired repeats",
-        "[lowest, highest].", "", *(about if missing else []), "",
+        "[lowest, highest].", *(about if missing else []), "",
         "| part, encoder | card | tokens/s | share of bf16 matrix rate | against | ratio | repeats |",
         "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
