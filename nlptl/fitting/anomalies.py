@@ -40,6 +40,8 @@ def anomaly_rows(setting: Setting, seed: int, turn: Turn, outcome: Outcome, outs
     rows = []
     for name, model in outcome.models.items():
         score = turn.score[setting.corpus.domains[turn.score] == name] if own else turn.score
+        if not len(score):
+            continue  # the results say of whom nothing could be scored
         told = {"seed": seed, "turn": turn.name, "target": name if own else None}
         rows += [told | row for row in _rows_of(setting, seed, turn, model, score, outside)]
     return rows

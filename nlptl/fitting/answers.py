@@ -20,29 +20,27 @@ if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting, SolvedTurn
 
 
+def inputs(setting: Setting, model: Model, rows: Ints) -> dict[str, Any]:
+    """What ``Model.probabilities`` and its like are given of any rows of the corpus; a body that did not learn is not
+    run again."""
+    corpus, network = setting.corpus, model.network
+    return {
+        "texts": list(corpus.texts[rows]),
+        "pairs": None if corpus.pairs is None else list(corpus.pairs[rows]),
+        "domains": [str(domain) for domain in corpus.domains[rows]],
+        "readings": setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
+    }
+
+
 def answer(setting: Setting, turn: Turn, model: Model) -> dict[str, Floats]:
-    """By task: (scored rows, labels) probabilities; a body that did not learn is not run again."""
-    corpus, rows, network = setting.corpus, turn.score, model.network
-    readings = setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None
+    """By task: (scored rows, labels) probabilities."""
     with bar(f"answer {turn.name}") as progress:
-        return model.probabilities(
-            list(corpus.texts[rows]),
-            None if corpus.pairs is None else list(corpus.pairs[rows]),
-            domains=[str(domain) for domain in corpus.domains[rows]],
-            readings=readings,
-            progress=progress,
-        )
+        return model.probabilities(**inputs(setting, model, turn.score), progress=progress)
 
 
 def logits_of(setting: Setting, model: Model, rows: Ints) -> dict[str, Floats]:
     """By task: (rows, outputs) logits of any rows of the corpus, before calibration."""
-    corpus, network = setting.corpus, model.network
-    return model.logits(
-        list(corpus.texts[rows]),
-        None if corpus.pairs is None else list(corpus.pairs[rows]),
-        domains=[str(domain) for domain in corpus.domains[rows]],
-        readings=setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
-    )
+    return model.logits(**inputs(setting, model, rows))
 
 
 def scored_rows(

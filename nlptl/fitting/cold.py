@@ -56,6 +56,8 @@ def draws(recipe: Recipe, corpus: Corpus, planned: Planned) -> Iterator[Draws]:
     turns = [turn for seed, turn, _ in planned if seed == recipe.seed]
     served = [(turn, target) for turn in turns for target in turn.targets]
     for task, (turn, target) in itertools.product(corpus.tasks, served):
+        if not len(corpus.labelled(task, _of(corpus, turn.score, target))):
+            continue  # the results name the targets without a scored row
         rows = corpus.labelled(task, _may_show(recipe, corpus, turn, target))
         ids, classes = [str(name) for name in corpus.ids[rows]], corpus.encoded[task][rows]
         ranks = [

@@ -182,7 +182,7 @@ class _Cast:
         sources, out = self.sources, {name: group for group in together for name in group}
         of_targets = np.isin(self.domains, self.turn.targets)
         lent = (of_targets & self.unlabelled & ~self.teaches & ~self.scored).sum()
-        parts = min(MOST_PARTS, round((lent + self.scored.sum()) / self.scored.sum()))
+        parts = min(MOST_PARTS, round((lent + self.scored.sum()) / max(1, self.scored.sum())))
         for domain in sources if len(sources) > 1 else ():
             rows = _places(self.teaches & (self.domains == domain))
             order = keyed((str(row_id) for row_id in self.ids[rows]), seed=seed, purpose="rehearsal")

@@ -12,6 +12,7 @@ import numpy as np
 from nlptl.contracts import Floats, Ints
 from nlptl.diagnose.anomaly import Gaussians
 from nlptl.evaluate.calibrate import threshold_of_share
+from nlptl.fitting.answers import inputs
 from nlptl.fitting.unseen import Unseen
 from nlptl.saved import Model
 from nlptl.saved.anomaly import Gauge
@@ -100,14 +101,8 @@ def gauged(gauges: Mapping[str, Gauge]) -> dict[str, dict[str, Any]]:
 def flagged(setting: Setting, turn: Turn, model: Model, seed: int) -> list[dict[str, Any]]:
     """For each task that tells strange texts and each domain that is scored: how many rows, and the share ``flagged``
     of them, None where there is no threshold."""
-    corpus, rows, network = setting.corpus, turn.score, model.network
-    domains = [str(domain) for domain in corpus.domains[rows]]
-    strange = model.strangeness(
-        list(corpus.texts[rows]),
-        None if corpus.pairs is None else list(corpus.pairs[rows]),
-        domains=domains,
-        readings=setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
-    )
+    given = inputs(setting, model, turn.score)
+    domains, strange = given["domains"], model.strangeness(**given)
     told = []
     for name, values in strange.items():
         gauge = model.gauges[name]

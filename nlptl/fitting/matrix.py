@@ -9,6 +9,7 @@ import numpy as np
 
 from nlptl.contracts import Ints
 from nlptl.evaluate._scores import correct
+from nlptl.fitting.answers import inputs
 from nlptl.fitting.setting import Setting
 from nlptl.fitting.turn import solve_turn
 from nlptl.transfer.plan import Turn
@@ -32,9 +33,9 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
             model = solve_turn(setting, alone, groups[here], seed=seed).model
             for target in turn.targets:
                 rows = setting.corpus.labelled(task, turn.score[domains[turn.score] == target])
-                shares = model.probabilities(
-                    list(setting.corpus.texts[rows]), readings=setting.vectors.parts(rows, model.network.readings)
-                )[task]
+                if not len(rows):
+                    continue
+                shares = model.probabilities(**inputs(setting, model, rows))[task]
                 share = float(np.mean(correct(shares, setting.corpus.encoded[task][rows])))
                 cells.setdefault(source, {}).setdefault(target, []).append(share)
     return _means(cells)

@@ -14,6 +14,7 @@ from nlptl.contracts import Ints
 from nlptl.evaluate._scores import correct
 from nlptl.evaluate.compare import holm, mcnemar
 from nlptl.evaluate.predictions import MODEL
+from nlptl.fitting.answers import inputs
 from nlptl.fitting.matrix import can_teach, unweighed, with_task
 from nlptl.fitting.turn import SOLVED, Outcome, solve_turn
 
@@ -133,7 +134,4 @@ def _rights(setting: Setting, turn: Turn, groups: Ints, task: str, target: str, 
     corpus = setting.corpus
     model = solve_turn(setting, turn, groups, seed=seed).model
     rows = corpus.labelled(task, turn.score[corpus.domains[turn.score] == target])
-    pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
-    readings = setting.vectors.parts(rows, model.network.readings)
-    shares = model.probabilities(list(corpus.texts[rows]), pairs, readings=readings)[task]
-    return correct(shares, corpus.encoded[task][rows])
+    return correct(model.probabilities(**inputs(setting, model, rows))[task], corpus.encoded[task][rows])

@@ -262,7 +262,7 @@ def _baselines(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[st
     answers = {}
     for name, rows in teaching(corpus, turn).items():
         answers[name] = plain_cosines(setting, name, turn.score)
-        if not len(rows):
+        if not (len(rows) and len(turn.score)):
             continue
         fitted = fit_baselines(
             corpus.tasks[name],

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from nlptl.contracts import Ints
+from nlptl.fitting.answers import inputs
 from nlptl.fitting.setting import Setting
 from nlptl.saved import Model
-from nlptl.saved.answers import answer_table
 from nlptl.transfer.plan import Turn
 
 ANSWERS = "answers.parquet"
@@ -27,10 +27,10 @@ def unscored_answers(
     turns = [turn for seed, turn, _ in planned if seed == setting.recipe.seed]
     if any(len(turn.score) for turn in turns):
         return {}
-    table = pd.concat([_answers(setting, turn, models[turn.name]) for turn in turns], ignore_index=True)
+    table = pd.concat([_answers(setting, turn, models) for turn in turns], ignore_index=True)
     table.to_parquet(setting.folder.path / ANSWERS, index=False)
     return {
-        name: {"n": len(table), "counts": _counts(task.labels, table[name])}
+        name: {"n": len(table), "counts": _counts(task.labels, table[name]), "abstained": int(table[name].isna().sum())}
         for name, task in setting.corpus.tasks.items()
     }
 
@@ -41,24 +41,24 @@ def unmeasured(planned: Sequence[tuple[int, Turn, Ints]], measured: Collection[s
     return [target for target in targets if measured and target not in measured]
 
 
-def _answers(setting: Setting, turn: Turn, model: Model) -> Any:
+def _answers(setting: Setting, turn: Turn, models: Mapping[str, Model]) -> Any:
+    """Of the turn's one model, or of each target's own."""
     import pandas as pd
 
     corpus = setting.corpus
-    rows = turn.unlabelled[np.isin(corpus.domains[turn.unlabelled].astype(str), turn.targets)]
-    domains = [str(domain) for domain in corpus.domains[rows]]
-    found = model.probabilities(
-        list(corpus.texts[rows]),
-        None if corpus.pairs is None else list(corpus.pairs[rows]),
-        domains=domains,
-        readings=setting.vectors.parts(rows, model.network.readings),
-    )
-    table = answer_table(model.tasks, found, model.calibrations, domains)
-    told = pd.DataFrame({"id": list(corpus.ids[rows]), "domain": domains, "text": list(corpus.texts[rows])})
-    return pd.concat([told, table], axis=1)
+    every = turn.unlabelled[np.isin(corpus.domains[turn.unlabelled].astype(str), turn.targets)]
+    whose = corpus.domains[every].astype(str)
+    parts = {turn.name: every} if turn.name in models else {target: every[whose == target] for target in turn.targets}
+    tables = []
+    for name, rows in parts.items():
+        given = inputs(setting, models[name], rows)
+        told = pd.DataFrame({"id": list(corpus.ids[rows]), "domain": given["domains"], "text": given["texts"]})
+        tables.append(pd.concat([told, models[name].table(**given)], axis=1))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _counts(labels: Sequence[str], answers: Any) -> dict[str, int]:
-    """By label; a row of several labels counts for each."""
-    counted = Counter(label for answer in answers for label in ([answer] if isinstance(answer, str) else answer))
+    """By label; a row of several labels counts for each, and one without an answer for none."""
+    given = answers.dropna()
+    counted = Counter(label for answer in given for label in ([answer] if isinstance(answer, str) else answer))
     return {label: counted[label] for label in labels}

@@ -119,7 +119,7 @@ def verdict(name: str, task: Mapping[str, Any]) -> str:
     """One sentence: is the model worth it, against the better of the simple baselines?"""
     count, gain = len(task["domains"]), task["gains"]["overall"].get("better")
     if not count:
-        return f"{name}: no text has a label, so that nothing could be scored{_answered(task.get('answers'))}."
+        return f"{name}: no text served has a label, so that nothing could be scored{_answered(task.get('answers'))}."
     where = next(iter(task["domains"])) if count == 1 else f"the mean of {count} domains"
     first, value = next(iter(task["overall"].items()))
     known = f"{name}: {first} {number(value)} on {where}"
@@ -140,7 +140,8 @@ def _answered(answers: Mapping[str, Any] | None) -> str:
     """What was answered where nothing could be scored: ``; of 10 texts: ham 6, spam 4``."""
     if answers is None:
         return ""
-    return f"; answers to {answers['n']} texts: " + ", ".join(f"{label} {n}" for label, n in answers["counts"].items())
+    counts = answers["counts"] | ({"none": n} if (n := answers.get("abstained")) else {})
+    return f"; answers to {answers['n']} texts: " + ", ".join(f"{label} {n}" for label, n in counts.items())
 
 
 def opponent(task: Mapping[str, Any]) -> str:

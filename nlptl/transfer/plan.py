@@ -246,7 +246,7 @@ def _turn(fixed: _Fixed, *, name: str, sources: tuple[str, ...], targets: tuple[
     if transfer.transductive or not score.any():  # where nothing is scored, no text has to be held back
         unlabelled |= held_out
     if not fixed.blind:
-        _check(name, targets, rows, teach, score)
+        _check(name, targets, rows, target, teach, score)
     return Turn(
         name=name, sources=sources, targets=targets, teach=_places(teach), validate=_places(validate),
         score=_places(score), unlabelled=_places(unlabelled), labels_of_target=int(shown.sum()),
@@ -258,12 +258,12 @@ def _places(mask: Mask) -> Ints:
     return np.flatnonzero(mask).astype(np.int64)
 
 
-def _check(name: str, targets: tuple[str, ...], rows: _Rows, teach: Mask, score: Mask) -> None:
+def _check(name: str, targets: tuple[str, ...], rows: _Rows, target: Mask, teach: Mask, score: Mask) -> None:
     learning = {name: task for name, task in rows.tasks.items() if task.head.needs_labels}
-    if not score.any() and (learning or rows.labelled.any()):
+    if not score.any() and (target & rows.labelled).any():
         raise RecipeError(
-            f"turn {name!r} has no labelled row to score in {listed(targets)}; name labelled domains in "
-            "transfer.target, or raise transfer.hold_out or data.sample."
+            f"turn {name!r} has labelled rows in {listed(targets)} and holds none of them out to be scored; raise "
+            "transfer.hold_out or data.sample."
         )
     if learning and not teach.any():
         raise RecipeError(

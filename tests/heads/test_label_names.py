@@ -55,7 +55,7 @@ def test_names_and_texts_alone_are_enough(tiny_encoder: Path, tmp_path: Path) ->
     run = nlptl.fit(recipe(tiny_encoder, pd.DataFrame({"text": TEXTS})), out=tmp_path / "run")
     answers = run.predict(TEXTS)["spam"]
     counts = {label: int((answers == label).sum()) for label in ("ham", "spam")}
-    assert run.results["tasks"]["spam"]["answers"] == {"n": len(TEXTS), "counts": counts}
+    assert run.results["tasks"]["spam"]["answers"] == {"n": len(TEXTS), "counts": counts, "abstained": 0}
     said = f"nothing could be scored; answers to 10 texts: ham {counts['ham']}, spam {counts['spam']}"
     assert said in repr(run.results)
     assert run.results["overall"] == {} and run.results["chosen"][0]["calibrated on"] == len(TEXTS)

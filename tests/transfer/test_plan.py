@@ -267,9 +267,15 @@ def test_nothing_teaches(made: Made, planned: Planned) -> None:
         planned(made(users=("ann",)), protocol="leave_one_out", target_labels=0)
 
 
-def test_nothing_is_scored(made: Made, planned: Planned) -> None:
-    with pytest.raises(RecipeError, match=r"no labelled row to score in cy.*transfer\.target"):
-        planned(made(spam=["ham", "spam"] * 40 + [None] * 40), **FEW)
+def test_a_target_without_a_label_is_served_and_not_scored(made: Made, planned: Planned) -> None:
+    [turn] = planned(made(spam=["ham", "spam"] * 40 + [None] * 40), **FEW)
+    assert len(turn.score) == 0 and len(turn.teach) == 80
+    assert set(turn.unlabelled) == set(range(80, 120))  # all its texts may be read
+
+
+def test_labelled_targets_must_have_a_row_to_score(made: Made, planned: Planned) -> None:
+    with pytest.raises(RecipeError, match=r"labelled rows in cy and holds none of them out.*transfer\.hold_out"):
+        planned(made(split=["train"] * 119 + ["test"], spam=["ham", "spam"] * 59 + ["ham", None]), **FEW)
 
 
 def test_one_label_only_cannot_be_learned(made: Made, planned: Planned) -> None:
