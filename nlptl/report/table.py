@@ -169,8 +169,8 @@ def _notes(task: Mapping[str, Any]) -> Iterator[str]:
     """A line for each metric that the rows of some domains cannot show, and why; and who could not be measured."""
     if few := [domain for domain in task["domains"] if _few(task, domain)]:
         yield (
-            f"{len(few)} scored on fewer than {FEW} rows, which tell little (a larger transfer.hold_out scores more): only "
-            f"accuracy has an interval there, and a baseline ahead is named only if surely: {listed(few)}"
+            f"{len(few)} scored on fewer than {FEW} rows, which tell little (a larger transfer.hold_out scores more): "
+            f"only accuracy has an interval there, and a baseline ahead is named only if surely: {listed(few)}"
         )
     if alone := task.get("unmeasured"):
         yield f"{len(alone)} served without a labelled row to be scored by, so how well is not known: {listed(alone)}"

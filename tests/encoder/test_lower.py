@@ -112,7 +112,7 @@ def test_twenty_steps_are_the_same_whether_reused_or_not(tune: Any, tiny_encoder
             assert examples.tokens is not None
             vars(examples)["tokens"] = with_lower(backbone, examples.tokens, network.readings)
         settings = Train(epochs=10, batch_tokens=320, lr=1e-2, max_steps=20)
-        logged = train(
+        logged, _ = train(
             network, examples, validation=examples, settings=settings, seed=0, folder=tmp_path / str(reused),
             fingerprint="", resume=False, accelerator=Accelerator(cpu=True), log=lambda entry: None,
             progress=lambda done, total: None,

@@ -89,7 +89,7 @@ def test_training_moves_every_adapter_and_a_balance_sees_what_is_shared(tiny_enc
     assert {name for name, p in network.backbone.named_parameters() if p.requires_grad and id(p) not in apart} == {
         name for name, _ in network.backbone.named_parameters() if ".lora_shared_" in name
     }
-    logged = train(
+    logged, _ = train(
         network, make_examples(network), validation=None, settings=Train(epochs=4, batch_tokens=192, lr=1e-2), seed=0,
         folder=tmp_path, fingerprint="", resume=False, accelerator=Accelerator(cpu=True), log=lambda entry: None,
         progress=lambda done, total: None, balance=nlptl.balance.Pcgrad(),
