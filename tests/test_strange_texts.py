@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 
 import nlptl
+from nlptl.fitting import augment as fitting_augment
 from nlptl.predict import predict_file
 
 KINDS = {"money": "win a cash prize", "work": "the report of the meeting", "place": "gas contract for people"}
@@ -95,6 +96,24 @@ def test_a_refit_keeps_the_threshold_of_the_training_before(tiny_encoder: Path, 
     assert "held back from the training before the refit" in gauges[True].fitted_on
     once, again = (found[refit].predict(STRANGE)["intent.anomaly"] for refit in (False, True))
     assert not np.allclose(once, again)
+
+
+def test_views_of_rows_that_set_the_threshold_have_no_part_in_it(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refit has taught views of the rows held back; distances to means that hold a row's views are too small."""
+    monkeypatch.setattr(fitting_augment, "wins", lambda dear, cheap: True)
+    thresholds = []
+    for refit in (False, True):
+        made = recipe(
+            tiny_encoder, {"score": "mahalanobis", "share": 0.1}, tune={"kind": "lora", "rank": 2},
+            data={"kind": "frame", "table": table()}, augment=[{"kind": "eda", "views_a_row": 2}],
+            train={"max_steps": 3, "batch_rows": 16, "validation": 0.4, "refit": refit},
+        )  # fmt: skip
+        gauge = nlptl.fit(made, out=tmp_path / str(refit)).model().gauges["intent"]
+        assert gauge.fitted_on.endswith("the augmentation too")
+        thresholds.append(gauge.threshold)
+    assert thresholds[1] == pytest.approx(thresholds[0])
 
 
 def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> None:
