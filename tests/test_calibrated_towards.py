@@ -140,8 +140,8 @@ def chosen_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def choosing(encoder: Path, path: Path, **sections: Any) -> nlptl.Recipe:
-    return recipe(encoder, path, {"max_loss": 0.2}, [], **{
+def choosing(encoder: Path, path: Path, *, max_loss: float = 0.2, **sections: Any) -> nlptl.Recipe:
+    return recipe(encoder, path, {"max_loss": max_loss}, [], **{
         "data": {"kind": "parquet", "path": str(path), "domain": "user", "split": "split"},
         "transfer": {"target": ["ann", "dee"], "choose": "auto"},
     } | sections)  # fmt: skip
@@ -173,6 +173,15 @@ def test_each_targets_rung_is_calibrated_on_rows_that_neither_taught_nor_chose(
         answers = sorted(shares[1] for shares in scored.model[scored.domain == name])
         assert answers == pytest.approx(sorted(served["spam.spam"]), abs=1e-4)
     assert run.shared is not None and run.shared.calibrations["spam"].fitted_on.endswith("out of fold")
+
+
+def test_a_target_whose_rows_are_too_few_for_a_threshold_is_told_of(
+    tiny_encoder: Path, chosen_table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = nlptl.fit(choosing(tiny_encoder, chosen_table, max_loss=0.001), out=tmp_path / "run")
+    for name in ("ann", "dee"):
+        assert run.model(name).calibrations["spam"].threshold is None
+        assert f"task spam of {name} has no threshold" in caplog.text
 
 
 @pytest.mark.parametrize(
