@@ -49,9 +49,6 @@ def _told_version(asked: bool) -> None:
         raise typer.Exit()
 
 
-Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_told_version, help="Say which.")]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status; no traceback is shown without ``--debug``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
