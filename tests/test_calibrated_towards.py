@@ -175,6 +175,18 @@ def test_each_targets_rung_is_calibrated_on_rows_that_neither_taught_nor_chose(
     assert run.shared is not None and run.shared.calibrations["spam"].fitted_on.endswith("out of fold")
 
 
+def test_a_target_whose_validation_rows_are_copies_of_scored_ones_is_named(
+    tiny_encoder: Path, chosen_table: Path, tmp_path: Path
+) -> None:
+    """The leak guard drops them, before anything is encoded."""
+    rows = pd.read_parquet(chosen_table)
+    held, scored = ((rows.user == "dee") & (rows.split == split) for split in ("validation", "test"))
+    rows.loc[held, "text"] = np.resize(list(rows.text[scored]), held.sum())
+    rows.to_parquet(tmp_path / "mail.parquet")
+    with pytest.raises(nlptl.RecipeError, match="dee has none with a label that is no copy of a scored row"):
+        nlptl.fit(choosing(tiny_encoder, tmp_path / "mail.parquet"), out=tmp_path / "run")
+
+
 def test_a_target_whose_rows_are_too_few_for_a_threshold_is_told_of(
     tiny_encoder: Path, chosen_table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
