@@ -76,7 +76,9 @@ def test_what_is_fitted_is_kept_and_answers_alike(tiny_encoder: Path, tmp_path: 
     assert row["anomaly threshold fitted on"].startswith("90 rows out of fold" if by_folds else "45 rows held back")
     told = run.results["strange"]
     assert sum(one["n"] for one in told) == 45 and {one["share"] for one in told} == {0.1}
-    assert "intent.anomalous" in (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    flagged = sum(one["n"] * one["flagged"] for one in told) / 45
+    assert card.count("`intent.anomalous`") == 1 and f"Of the 45 scored rows it flagged {100 * flagged:.1f} %" in card
     assert "calls strange" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
