@@ -232,7 +232,9 @@ def test_exports_tell_the_same(tiny_encoder: Path, tmp_path: Path, score: str) -
     model = nlptl.fit(recipe(tiny_encoder, {"score": score, "share": 0.1}), out=tmp_path / "run").model()
     expected = model.predict(STRANGE)
     for to in ("onnx", "merged"):
-        model.export(tmp_path / to, to=to)
+        model.export(tmp_path / to, to=to, texts=[*STRANGE, *table().text])
+        found = json.loads((tmp_path / to / "agreement.json").read_text(encoding="utf-8"))["intent"]
+        assert found["anomalous"] == found["labels"] == 1
         pd.testing.assert_frame_equal(nlptl.load(tmp_path / to).predict(STRANGE), expected, rtol=1e-3, atol=1e-4)
 
 

@@ -235,7 +235,10 @@ def export(
         found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))
         for task in source.tasks:
             same, furthest = found[task]["labels"], found[task]["probability"]
-            echo(f"{task}: {same:.2%} of {len(given)} labels agree; probabilities differ by at most {furthest:.4f}.")
+            flags = found[task].get("anomalous")
+            strange = "" if flags is None else f" and {flags:.2%} of strange or not"
+            agree = f"{same:.2%} of {len(given)} labels{strange} agree"
+            echo(f"{task}: {agree}; probabilities differ by at most {furthest:.4f}.")
 
 
 @app.command()
