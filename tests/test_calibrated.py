@@ -12,7 +12,7 @@ from made_mail import mail
 import nlptl
 from nlptl.evaluate._reliability import ece
 from nlptl.evaluate.calibrate import calibrate
-from nlptl.fitting import climb
+from nlptl.fitting import augment, climb
 
 
 def recipe(model: Path, path: Path, calibrate: dict[str, Any], **head: Any) -> nlptl.Recipe:
@@ -176,6 +176,26 @@ def test_an_overconfident_adapter_is_made_honest(tiny_encoder: Path, table: Path
     assert run.model().calibrations["spam"].fitted_on == "66 rows held back, which chose the epoch too"
     after, before = (np.mean([row[key] for row in run.results["decisions"]]) for key in ("log_loss", "log_loss_before"))
     assert after < before
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"tune": {"kind": "lora"}}, "75 rows held back, which chose the epoch and the augmentation too"),
+        ({}, "150 rows out of fold"),
+    ],
+    ids=["trained", "solved"],
+)
+def test_views_of_rows_calibrate_nothing(
+    tiny_encoder: Path, split_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    sections: dict[str, Any], told: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(augment, "wins", lambda *_: True)
+    made = trained(tiny_encoder, split_table, sections | {"augment": [{"kind": "eda", "views_a_row": 2}]})
+    run = nlptl.fit(made, out=tmp_path / "run")
+    [augmented] = run.results["chosen"][0]["augmented"]
+    assert augmented["kept"] and augmented["rows added"] > 200
+    assert run.model().calibrations["spam"].fitted_on == told
 
 
 @pytest.mark.parametrize(

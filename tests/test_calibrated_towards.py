@@ -140,8 +140,8 @@ def chosen_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def choosing(encoder: Path, path: Path, **sections: Any) -> nlptl.Recipe:
-    return recipe(encoder, path, {"max_loss": 0.2}, [], **{
+def choosing(encoder: Path, path: Path, *, max_loss: float = 0.2, **sections: Any) -> nlptl.Recipe:
+    return recipe(encoder, path, {"max_loss": max_loss}, [], **{
         "data": {"kind": "parquet", "path": str(path), "domain": "user", "split": "split"},
         "transfer": {"target": ["ann", "dee"], "choose": "auto"},
     } | sections)  # fmt: skip
@@ -173,6 +173,27 @@ def test_each_targets_rung_is_calibrated_on_rows_that_neither_taught_nor_chose(
         answers = sorted(shares[1] for shares in scored.model[scored.domain == name])
         assert answers == pytest.approx(sorted(served["spam.spam"]), abs=1e-4)
     assert run.shared is not None and run.shared.calibrations["spam"].fitted_on.endswith("out of fold")
+
+
+def test_a_target_whose_validation_rows_are_copies_of_scored_ones_is_named(
+    tiny_encoder: Path, chosen_table: Path, tmp_path: Path
+) -> None:
+    """The leak guard drops them, before anything is encoded."""
+    rows = pd.read_parquet(chosen_table)
+    held, scored = ((rows.user == "dee") & (rows.split == split) for split in ("validation", "test"))
+    rows.loc[held, "text"] = np.resize(list(rows.text[scored]), held.sum())
+    rows.to_parquet(tmp_path / "mail.parquet")
+    with pytest.raises(nlptl.RecipeError, match="dee has none with a label that is no copy of a scored row"):
+        nlptl.fit(choosing(tiny_encoder, tmp_path / "mail.parquet"), out=tmp_path / "run")
+
+
+def test_a_target_whose_rows_are_too_few_for_a_threshold_is_told_of(
+    tiny_encoder: Path, chosen_table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = nlptl.fit(choosing(tiny_encoder, chosen_table, max_loss=0.001), out=tmp_path / "run")
+    for name in ("ann", "dee"):
+        assert run.model(name).calibrations["spam"].threshold is None
+        assert f"task spam of {name} has no threshold" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def test_a_rule_between_sections(sections: dict[str, Any], expected: str) -> Non
         {"augment": [{"kind": "eda"}]},
         LORA | {"augment": [{"kind": "eda"}, {"kind": "cutoff"}]},
         MLP | {"augment": [{"kind": "mixup"}]},
+        {"heads": {"spam": {"kind": "linear", "calibrate": {}}}, "augment": [{"kind": "eda"}]},
         REFIT,
         REFIT | {"tune": {"kind": "auto"}, "augment": [{"kind": "mixup"}]},
         {"tune": {"kind": "top_layers"}, "train": {"mixout": 0.9, "average": "swa"}},

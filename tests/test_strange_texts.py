@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
 
 import nlptl
+from nlptl.fitting import augment as fitting_augment
 from nlptl.predict import predict_file
 
 KINDS = {"money": "win a cash prize", "work": "the report of the meeting", "place": "gas contract for people"}
@@ -75,7 +76,9 @@ def test_what_is_fitted_is_kept_and_answers_alike(tiny_encoder: Path, tmp_path: 
     assert row["anomaly threshold fitted on"].startswith("90 rows out of fold" if by_folds else "45 rows held back")
     told = run.results["strange"]
     assert sum(one["n"] for one in told) == 45 and {one["share"] for one in told} == {0.1}
-    assert "intent.anomalous" in (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    flagged = sum(one["n"] * one["flagged"] for one in told) / 45
+    assert card.count("`intent.anomalous`") == 1 and f"Of the 45 scored rows it flagged {100 * flagged:.1f} %" in card
     assert "calls strange" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
@@ -95,6 +98,24 @@ def test_a_refit_keeps_the_threshold_of_the_training_before(tiny_encoder: Path, 
     assert "held back from the training before the refit" in gauges[True].fitted_on
     once, again = (found[refit].predict(STRANGE)["intent.anomaly"] for refit in (False, True))
     assert not np.allclose(once, again)
+
+
+def test_views_of_rows_that_set_the_threshold_have_no_part_in_it(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refit has taught views of the rows held back; distances to means that hold a row's views are too small."""
+    monkeypatch.setattr(fitting_augment, "wins", lambda dear, cheap: True)
+    thresholds = []
+    for refit in (False, True):
+        made = recipe(
+            tiny_encoder, {"score": "mahalanobis", "share": 0.1}, tune={"kind": "lora", "rank": 2},
+            data={"kind": "frame", "table": table()}, augment=[{"kind": "eda", "views_a_row": 2}],
+            train={"max_steps": 3, "batch_rows": 16, "validation": 0.4, "refit": refit},
+        )  # fmt: skip
+        gauge = nlptl.fit(made, out=tmp_path / str(refit)).model().gauges["intent"]
+        assert gauge.fitted_on.endswith("the augmentation too")
+        thresholds.append(gauge.threshold)
+    assert thresholds[1] == pytest.approx(thresholds[0])
 
 
 def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -211,7 +232,9 @@ def test_exports_tell_the_same(tiny_encoder: Path, tmp_path: Path, score: str) -
     model = nlptl.fit(recipe(tiny_encoder, {"score": score, "share": 0.1}), out=tmp_path / "run").model()
     expected = model.predict(STRANGE)
     for to in ("onnx", "merged"):
-        model.export(tmp_path / to, to=to)
+        model.export(tmp_path / to, to=to, texts=[*STRANGE, *table().text])
+        found = json.loads((tmp_path / to / "agreement.json").read_text(encoding="utf-8"))["intent"]
+        assert found["anomalous"] == found["labels"] == 1
         pd.testing.assert_frame_equal(nlptl.load(tmp_path / to).predict(STRANGE), expected, rtol=1e-3, atol=1e-4)
 
 

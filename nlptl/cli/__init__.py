@@ -49,9 +49,6 @@ def _told_version(asked: bool) -> None:
         raise typer.Exit()
 
 
-Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=_told_version, help="Say which.")]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit status; no traceback is shown without ``--debug``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -238,7 +235,10 @@ def export(
         found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))
         for task in source.tasks:
             same, furthest = found[task]["labels"], found[task]["probability"]
-            echo(f"{task}: {same:.2%} of {len(given)} labels agree; probabilities differ by at most {furthest:.4f}.")
+            flags = found[task].get("anomalous")
+            strange = "" if flags is None else f" and {flags:.2%} of strange or not"
+            agree = f"{same:.2%} of {len(given)} labels{strange} agree"
+            echo(f"{task}: {agree}; probabilities differ by at most {furthest:.4f}.")
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy as np
 
 from nlptl.evaluate._scores import correct, mean_defined
 from nlptl.evaluate.compare import Mcnemar, mcnemar
-from nlptl.evaluate.intervals import FEW, bootstrap, with_phantom
+from nlptl.evaluate.intervals import FEW, bootstrap, effective_rows, with_phantom
 from nlptl.evaluate.predictions import MODEL, Scored
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def measure(
     samples = samples.reshape(-1, len(systems), len(scorers))
     undefined = [(scorer.name, scorer.why_not(part.labels)) for part in parts for scorer in scorers]
     reasons = {name: reason for name, reason in undefined if reason is not None}
-    alone = _alone(samples, [scorer.name == "accuracy" for scorer in scorers], distinct(parts), rng)
+    alone = of_few(samples, scorers, distinct(parts), rng)
     return Measured(parts, places, points, samples, alone, reasons)
 
 
@@ -72,8 +72,22 @@ def distinct(parts: Sequence[Scored]) -> int:
     return len(np.unique(np.concatenate([part.ids for part in parts])))
 
 
-def _alone(samples: Floats, shares: Sequence[bool], rows: int, rng: np.random.Generator) -> Floats:
-    """Draws for the intervals of one domain: shares of rows with a phantom row, others NaN where rows are few."""
+def together(domains: Sequence[Measured], scorers: Sequence[Scorer], rng: np.random.Generator) -> Floats:
+    """(resamples, systems, scorers): draws for the intervals of the mean over ``domains``; one domain's own are its
+    mean's."""
+    if len(domains) == 1:
+        return domains[0].alone
+    return of_few(mean_over([measured.samples for measured in domains]), scorers, rows_of(domains), rng)
+
+
+def rows_of(domains: Sequence[Measured]) -> float:
+    """Rows on which the mean over ``domains`` rests."""
+    return effective_rows([distinct(measured.parts) for measured in domains])
+
+
+def of_few(samples: Floats, scorers: Sequence[Scorer], rows: float, rng: np.random.Generator) -> Floats:
+    """``samples`` as intervals want them: shares of rows with a phantom row, others NaN where rows are few."""
+    shares = [scorer.name == "accuracy" for scorer in scorers]
     first = shares.index(True)
     softened = with_phantom(samples[:, :, first], rows, rng=rng)[:, :, None]
     others = samples if rows >= FEW else np.nan

@@ -7,8 +7,9 @@ would vary by a third too little, and so would the mean over forty users of thre
 not vary: what it adds to the width of that mean is not known.
 
 Rows that are all answered rightly are all so in every draw, and a domain's own interval of accuracy would be the point
-1. ``with_phantom`` adds the one row that Jeffreys' prior stands for. No such row can be made for other metrics: of
-fewer than ``FEW`` rows they have no interval.
+1. ``with_phantom`` adds the one row that Jeffreys' prior stands for, to a mean over domains too: one beside all their
+rows (``effective_rows``), where one a domain would draw the mean of many users to a half. No such row can be made for
+other metrics: of fewer than ``FEW`` rows they have no interval.
 
 With several seeds, seeds and rows are drawn again independently of one another, and a row that several seeds score
 moves in all of them together (the pigeonhole bootstrap: Owen 2007, Annals of Applied Statistics 1(2)). Where seeds
@@ -80,7 +81,7 @@ def _draw_rows(rows: int, *, resamples: int, rng: np.random.Generator) -> Iterat
         yield start, np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
 
 
-def with_phantom(samples: Floats, rows: int, *, rng: np.random.Generator) -> Floats:
+def with_phantom(samples: Floats, rows: float, *, rng: np.random.Generator) -> Floats:
     """Draws of shares of rows, as if there were one row more, whose part in a draw is right and the rest wrong.
 
     The row's share of a draw is Beta(1, rows), as of a Bayesian bootstrap (Rubin 1981, Annals of Statistics 9(1)), and
@@ -91,9 +92,15 @@ def with_phantom(samples: Floats, rows: int, *, rng: np.random.Generator) -> Flo
 
     Args:
         samples: (resamples, systems) shares in [0, 1] of ``rows`` distinct rows.
+        rows: for a mean over domains, ``effective_rows`` of theirs.
     """
     share = rng.beta(1, rows, size=(len(samples), 1))
     return (1 - share) * samples + share * rng.beta(0.5, 0.5, size=samples.shape)
+
+
+def effective_rows(rows: Sequence[int]) -> float:
+    """Rows of one domain whose mean varies as the mean over domains of so many ``rows`` each does: D² / Σ 1/n_d."""
+    return len(rows) ** 2 / sum(1 / of_domain for of_domain in rows)
 
 
 def percentiles(samples: Floats) -> tuple[float, float]:

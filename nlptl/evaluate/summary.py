@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlptl.evaluate._measure import Measured, distinct, mean_over, measure, scores, votes
+from nlptl.evaluate._measure import Measured, distinct, mean_over, measure, rows_of, scores, together, votes
 from nlptl.evaluate._reliability import reliability
 from nlptl.evaluate._scores import decide
 from nlptl.evaluate.baselines import BASELINES
 from nlptl.evaluate.compare import Mcnemar, holm
-from nlptl.evaluate.intervals import around, draw_seeds
+from nlptl.evaluate.intervals import around, draw_seeds, with_phantom
 from nlptl.evaluate.predictions import MODEL, Predictions, Scored, joined
 from nlptl.evaluate.scorers import Scorer, scorers
 
@@ -80,7 +80,8 @@ def _summarise_task(
     }
     names = [scorer.name for scorer in asked]
     pooled = _pooled(by_domain, systems, measured_by)
-    tables = {system: _system_table(domains, place, names, pooled) for place, system in enumerate(systems)}
+    drawn = together(list(domains.values()), measured_by, rng)
+    tables = {system: _system_table(domains, drawn, place, names, pooled) for place, system in enumerate(systems)}
     ours = tables.pop(MODEL)
     for name, of_domain in domains.items():
         ours["domains"][name] = _domain_facts(of_domain.parts) | ours["domains"][name]
@@ -91,7 +92,7 @@ def _summarise_task(
         **ours,
         "baselines": {system: table for system, table in tables.items() if system in BASELINES},
         "rungs": {system: table for system, table in tables.items() if system not in BASELINES},
-        "gains": _gains(domains, systems),
+        "gains": _gains(domains, systems, rng),
         "confusion": {name: _confusion(parts, task) for name, parts in by_domain.items()},
         "reliability": {name: _reliability(parts) for name, parts in by_domain.items()},
         "seeds": [_of_seed(domains, systems, names, place, number) for place, number in enumerate(seeds)],
@@ -122,12 +123,13 @@ def _pooled(by_domain: Mapping[str, Sequence[Scored]], systems: Sequence[str], m
     return mean_over([scores(part, systems, measured_by) for part in together])
 
 
-def _system_table(domains: Mapping[str, Measured], system: int, names: Sequence[str], pooled: Floats) -> dict[str, Any]:
+def _system_table(
+    domains: Mapping[str, Measured], drawn: Floats, system: int, names: Sequence[str], pooled: Floats
+) -> dict[str, Any]:
     points = mean_over([measured.means for measured in domains.values()])[system]
-    samples = _together(domains)[:, system]
     return {
         "overall": _named(names, points),
-        "overall_ci95": _intervals(names, samples, points),
+        "overall_ci95": _intervals(names, drawn[:, system], points),
         "pooled": _named(names, pooled[system]),
         "domains": {
             name: {
@@ -137,12 +139,6 @@ def _system_table(domains: Mapping[str, Measured], system: int, names: Sequence[
             for name, measured in domains.items()
         },
     }
-
-
-def _together(domains: Mapping[str, Measured]) -> Floats:
-    """(resamples, systems, scorers): draws of the mean over domains; one domain's own are its mean's."""
-    several = len(domains) > 1
-    return mean_over([measured.samples if several else measured.alone for measured in domains.values()])
 
 
 def _domain_facts(parts: Sequence[Scored]) -> dict[str, Any]:
@@ -155,7 +151,7 @@ def _domain_facts(parts: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
-def _gains(domains: Mapping[str, Measured], systems: Sequence[str]) -> dict[str, Any]:
+def _gains(domains: Mapping[str, Measured], systems: Sequence[str], rng: np.random.Generator) -> dict[str, Any]:
     """Gains in accuracy of the model over every other system and the better contender, overall and by domain."""
     others = [system for system in systems if system != MODEL]
     opponents = {system: dict.fromkeys(domains, system) for system in others}
@@ -171,7 +167,6 @@ def _gains(domains: Mapping[str, Measured], systems: Sequence[str]) -> dict[str,
         columns = {name: systems.index(system) for name, system in chosen.items()}
         points = [m.means[0, -1] - m.means[columns[name], -1] for name, m in domains.items()]
         alone = [m.alone[:, 0, -1] - m.alone[:, columns[name], -1] for name, m in domains.items()]
-        drawn = [m.samples[:, 0, -1] - m.samples[:, columns[name], -1] for name, m in domains.items()]
         pairs = {name: [(part, chosen[name]) for part in m.parts] for name, m in domains.items()}
         tests = [votes(of_domain) for of_domain in pairs.values()]
         adjusted = holm([test.p for test in tests])
@@ -179,8 +174,16 @@ def _gains(domains: Mapping[str, Measured], systems: Sequence[str]) -> dict[str,
             gain = _gain(points[place], alone[place], tests[place])
             each[name][against] = gain | {"p_holm": adjusted[place], "baseline": chosen[name]}
         whole = votes([pair for of_domain in pairs.values() for pair in of_domain])
-        overall[against] = _gain(float(mean_over(points)), mean_over(drawn if len(drawn) > 1 else alone), whole)
+        drawn = alone[0] if len(domains) == 1 else _gain_together(domains, columns, rng)
+        overall[against] = _gain(float(mean_over(points)), drawn, whole)
     return {"overall": overall, "domains": each}
+
+
+def _gain_together(domains: Mapping[str, Measured], columns: Mapping[str, int], rng: np.random.Generator) -> Floats:
+    """(resamples,): draws of the mean gain over the systems in those ``columns``, by domain."""
+    both = mean_over([m.samples[:, [0, columns[name]], -1] for name, m in domains.items()])
+    both = with_phantom(both, rows_of(list(domains.values())), rng=rng)
+    return np.asarray(both[:, 0] - both[:, 1])
 
 
 def _gain(point: float, samples: Floats, test: Mcnemar) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from nlptl.contracts import Floats, Ints
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax, one_a_label
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.evaluate._scores import auc
-from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles
+from nlptl.evaluate.intervals import FEW, around, bootstrap, draw_seeds
 from nlptl.heads._reading import parts
 from nlptl.progress import bar
 
@@ -50,15 +50,15 @@ def anomaly_rows(setting: Setting, seed: int, turn: Turn, outcome: Outcome, outs
 def _rows_of(
     setting: Setting, seed: int, turn: Turn, model: Model, score: Ints, outside: Dataset
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one model; ``score`` are the rows that it is for."""
+    """The rows of one model; ``score`` are the rows that it is for. Of few rows of a kind there is no interval."""
     ids = np.concatenate([setting.corpus.ids[score], np.array(outside[:]["id"], dtype=object)])
     truth = np.arange(len(ids)) >= len(score)
-    task = next(iter(setting.corpus.tasks))
+    task, fewest = next(iter(setting.corpus.tasks)), min(truth.sum(), (~truth).sum())
     for name, values in _scores(setting, turn, model, score, outside).items():
         found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
         row = {
-            "score": name, "auroc": found, "ci95": [low, high], "anomalies": int(truth.sum()),
-            "usual": int((~truth).sum()),
+            "score": name, "auroc": found, "ci95": [low, high] if fewest >= FEW else [None, None],
+            "anomalies": int(truth.sum()), "usual": int((~truth).sum()),
         }  # fmt: skip
         threshold = model.gauges[task].threshold if name == SERVED else None
         if threshold is not None:
@@ -124,4 +124,5 @@ def area(
         return auc(columns, labels, weights, positive=1)[:, None]
 
     samples = bootstrap(score, [ids], seed_draws=draw_seeds(1, resamples=resamples, rng=rng), rng=rng)[:, 0]
-    return float(score(0, np.ones((1, len(ids))))[0, 0]), percentiles(samples)
+    found = float(score(0, np.ones((1, len(ids))))[0, 0])
+    return found, around(found, samples)

@@ -36,9 +36,14 @@ def calibrations(corpus: Corpus, unseen: Mapping[str, Unseen]) -> dict[str, Cali
             temperature=here.temperature,
         )  # fmt: skip
         fitted[name] = replace(found, fitted_on=here.told)
-        if found.reason is not None:
-            log.warning("task %s has no threshold, and answers the likeliest label: %s", name, found.reason)
+        tell_lack(name, found)
     return fitted
+
+
+def tell_lack(task: str, found: Calibration) -> None:
+    """Warn where a threshold was asked for, and rows are too few to set it."""
+    if found.reason is not None:
+        log.warning("task %s has no threshold, and answers the likeliest label: %s", task, found.reason)
 
 
 def calibrated(fitted: Mapping[str, Calibration]) -> dict[str, dict[str, Any]]:

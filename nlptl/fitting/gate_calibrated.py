@@ -10,7 +10,7 @@ from nlptl.contracts import Ints
 from nlptl.evaluate.calibrate import calibrate
 from nlptl.evaluate.predictions import MODEL, Scored
 from nlptl.fitting.answers import logits_of
-from nlptl.fitting.calibration import calibrated, decisions
+from nlptl.fitting.calibration import calibrated, decisions, tell_lack
 from nlptl.fitting.setting import Setting
 from nlptl.fitting.turn import Outcome
 from nlptl.saved import Model
@@ -54,6 +54,7 @@ def _calibrated(setting: Setting, turn: Turn, target: str, model: Model) -> Mode
         found = calibrate(asked, task, logits[name][held], corpus.encoded[name][own[held]], whose, apart=False)
         where = f"{len(whose)} official validation rows of {target}, which neither taught nor chose"
         fitted[name] = replace(found, fitted_on=where)
+        tell_lack(f"{name} of {target}", found)
     return Model(model.network, model.words, model.columns, model.shelf, calibrations=fitted)
 
 

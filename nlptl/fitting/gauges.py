@@ -66,7 +66,8 @@ def _distances(
     taught = corpus.labelled(name, turn.teach)
     labels = corpus.encoded[name][taught]
     if not unseen.by_folds:
-        before = ~np.isin(taught, unseen.rows)  # a refit has taught them since
+        # A refit has taught these rows since, and the views of them.
+        before = ~np.isin(taught, np.concatenate([unseen.rows, corpus.views_of(unseen.rows)]))
         means = Gaussians.fit(_read(setting, judged, name, taught[before]), labels[before])
         distances = means.distances(_read(setting, judged, name, unseen.rows))
         return distances, means if judged is model else Gaussians.fit(_read(setting, model, name, taught), labels)

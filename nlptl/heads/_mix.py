@@ -17,5 +17,5 @@ class LayerMix(nn.Module):
 
     def forward(self, beside: Tensor) -> Tensor:
         """(rows, layers × width) vectors side by side → (rows, width)."""
-        apart = beside.reshape(len(beside), len(self.scores), beside.shape[1] // len(self.scores))
+        apart = beside.unflatten(1, (len(self.scores), -1))
         return self.scale * torch.einsum("l,rlw->rw", self.scores.softmax(0), apart)

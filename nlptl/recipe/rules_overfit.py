@@ -74,12 +74,11 @@ def augmented_is_judged(augment: Any, data: Any, tune: Any, heads: Any, transfer
     for task, head in heads.items():
         if head.closed_form and head.kind != "linear":
             yield ("augment",), f"does not teach heads.{task}, a {head.kind}; set its kind to linear or mlp."
-        for name in ("per", "calibrate"):
-            if getattr(head, name, None) is not None:
-                yield (
-                    ("augment",),
-                    f"views are no evidence of their own, and heads.{task}.{name} would count them; leave one out.",
-                )
+        if getattr(head, "per", None) is not None:
+            yield (
+                ("augment",),
+                f"views are no evidence of their own, and heads.{task}.per would count them; leave one out.",
+            )
 
 
 def batch_norm_sees_one_side(heads: Any, adapt: Any) -> Problems:

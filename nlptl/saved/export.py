@@ -13,7 +13,6 @@ from nlptl.contracts import Export
 from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 from nlptl.registry import find
-from nlptl.saved.answers import answer_table
 
 if TYPE_CHECKING:
     from nlptl.saved import Model
@@ -45,18 +44,18 @@ def write_export(
 
 def agreement(model: Model, other: Model, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Any]:
     """On ``texts`` (``pairs``: the second ones) of nobody's in particular, by task: the share of equal answers (where
-    it is multilabel, of equal sets of labels), and the largest difference of a probability."""
-    nobody = [None] * len(texts)
-    shares = [each.probabilities(texts, pairs, domains=nobody) for each in (model, other)]
-    ours, theirs = (
-        answer_table(each.tasks, of_each, each.calibrations, nobody)
-        for each, of_each in zip((model, other), shares, strict=True)
-    )
+    it is multilabel, of equal sets of labels), the largest difference of a probability and, where strange texts are
+    flagged, the share of texts that both flag or both do not."""
+    ours, theirs = (each.table(texts, pairs, domains=[None] * len(texts)) for each in (model, other))
     found: dict[str, Any] = {"texts": len(texts)}
-    for name in model.tasks:
+    for name, task in model.tasks.items():
         same = [first == second for first, second in zip(ours[name], theirs[name], strict=True)]
-        furthest = np.abs(np.asarray(shares[0][name]) - np.asarray(shares[1][name])).max()
+        columns = [f"{name}.{label}" for label in task.labels]
+        furthest = np.abs(ours[columns].to_numpy() - theirs[columns].to_numpy()).max()
         found[name] = {"labels": float(np.mean(same)), "probability": float(furthest)}
+        if name in model.gauges and model.gauges[name].threshold is not None:
+            flags = [each[f"{name}.anomalous"].to_numpy(dtype=bool) for each in (ours, theirs)]
+            found[name]["anomalous"] = float(np.mean(flags[0] == flags[1]))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,11 +40,11 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
             "data.split and set train.validation, such as 0.2."
         )
     domains = np.array(dataset[:]["domain"], dtype=object)
-    if rungs_are_calibrated(recipe.transfer, recipe.heads):
-        for name, task in tasks.items():
-            labelled = task.labelled(task.encode(dataset[:][name]))[turn.validate]
-            if getattr(task.head, "calibrate", None) is not None:
-                _every_target_validates(name, turn, domains[turn.validate[labelled]].astype(str))
+
+    def labelled(name: str) -> Ints:
+        return turn.validate[tasks[name].labelled(tasks[name].encode(dataset[:][name]))[turn.validate]]
+
+    targets_validate(recipe, turn, domains, labelled)
     for way in recipe.adapt:
         if way.kind == "label_shift":
             one_target(turn)
@@ -59,18 +59,30 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
 
 
-def _every_target_validates(task: str, turn: Turn, domains: npt.NDArray[Any]) -> None:
-    """Whether each target has labelled validation rows; ``domains`` are of all such rows.
+def targets_validate(
+    recipe: Recipe, turn: Turn, domains: npt.NDArray[Any], labelled: Callable[[str], Ints]
+) -> None:  # fmt: skip
+    """Whether each target has validation rows to calibrate its rung on, where that is asked for.
+
+    Args:
+        domains: of all rows.
+        labelled: the validation rows that have a label for a task.
 
     Raises:
         RecipeError: some target has none.
     """
-    lacking = [target for target in turn.targets if target not in set(domains)]
-    if lacking:
-        raise RecipeError(
-            f"heads.{task}.calibrate: with transfer.choose: auto each target's rung is calibrated on the target's own "
-            f"official validation rows, and {listed(lacking)} has none with a label; add some, or set calibrate: null."
-        )
+    if not rungs_are_calibrated(recipe.transfer, recipe.heads):
+        return
+    for task, head in recipe.heads.items():
+        if getattr(head, "calibrate", None) is None:
+            continue
+        have = set(domains[labelled(task)].astype(str))
+        if lacking := [target for target in turn.targets if target not in have]:
+            raise RecipeError(
+                f"heads.{task}.calibrate: with transfer.choose: auto each target's rung is calibrated on the target's "
+                f"own official validation rows, and {listed(lacking)} has none with a label that is no copy of a "
+                "scored row; add some, or set calibrate: null."
+            )
 
 
 def _losses_of_one_label(task: Task) -> None:

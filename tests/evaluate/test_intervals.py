@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nlptl.evaluate import _scores
-from nlptl.evaluate.intervals import bootstrap, draw_seeds, percentiles, with_phantom
+from nlptl.evaluate.intervals import around, bootstrap, draw_seeds, effective_rows, percentiles, with_phantom
 
 
 def share(rows: list[np.ndarray]):
@@ -98,3 +98,23 @@ def test_intervals_of_few_rows_hold_the_truth(rows: int, p: float) -> None:
         low, high = percentiles(with_phantom(samples, rows, rng=rng)[:, 0])
         held.append(low <= p <= high)
     assert np.mean(held) >= 0.91  # without the row beside: .57, .66, .94, .70
+
+
+@pytest.mark.parametrize(("rows", "p"), [((3, 3), 0.9), ((5, 5, 5), 0.9), ((10, 200), 0.9), ((3,) * 40, 0.9)])
+def test_intervals_of_a_mean_over_few_domains_hold_the_truth(rows: tuple[int, ...], p: float) -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(400):
+        right = [(rng.random(of_domain) < p).astype(float) for of_domain in rows]
+        draws = np.ones((300, 1))
+        samples = [bootstrap(share([r]), [np.arange(len(r))], seed_draws=draws, rng=rng) for r in right]
+        mean = with_phantom(np.mean(samples, axis=0), effective_rows(rows), rng=rng)[:, 0]
+        low, high = around(float(np.mean([r.mean() for r in right])), mean)
+        held.append(low <= p <= high)
+    assert np.mean(held) >= 0.88  # without the row beside: .48, .79, .61, .95
+
+
+def test_effective_rows_are_those_of_one_domain_that_varies_as_much() -> None:
+    assert effective_rows([7]) == pytest.approx(7)
+    assert effective_rows([5, 5, 5]) == pytest.approx(15)
+    assert effective_rows([10, 200]) == pytest.approx(4 / (1 / 10 + 1 / 200))

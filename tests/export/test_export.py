@@ -134,6 +134,16 @@ def test_a_graph_answers_as_the_model_does(lora: bool, tiny_encoder: Path, tmp_p
 
 
 @pytest.mark.usefixtures("onnx")
+def test_a_mix_of_layers_answers_any_number_of_texts(tiny_encoder: Path, tmp_path: Path) -> None:
+    """The graph is traced on three rows, and is asked for others."""
+    plain = made(tiny_encoder, lora=False, words=False)
+    head = plain.network.task_heads["kind"].mixing(plain.network.backbone.depth)
+    model = Model(Network(plain.network.backbone, {"kind": head}), None, plain.columns)
+    model.export(tmp_path / "onnx", texts=TEXTS)
+    assert_same(model, nlptl.load(tmp_path / "onnx"))
+
+
+@pytest.mark.usefixtures("onnx")
 def test_a_graph_needs_no_encoder_and_files_are_answered_by_it(tiny_encoder: Path, tmp_path: Path) -> None:
     base = shutil.copytree(tiny_encoder, tmp_path / "base")
     model = made(base)
