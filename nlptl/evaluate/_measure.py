@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nlptl.evaluate._scores import correct, mean_defined
 from nlptl.evaluate.compare import Mcnemar, mcnemar
-from nlptl.evaluate.intervals import FEW, bootstrap, effective_rows, with_phantom
+from nlptl.evaluate.intervals import FEW, bootstrap, collapsed, effective_rows, with_phantom
 from nlptl.evaluate.predictions import MODEL, Scored
 
 if TYPE_CHECKING:
@@ -78,6 +78,13 @@ def together(domains: Sequence[Measured], scorers: Sequence[Scorer], rng: np.ran
     if len(domains) == 1:
         return domains[0].alone
     return of_few(mean_over([measured.samples for measured in domains]), scorers, rows_of(domains), rng)
+
+
+def lent(domains: Mapping[str, Measured], rng: np.random.Generator) -> dict[str, Measured]:
+    """The ``domains``, those of one row each with samples of one another's."""
+    rows = [distinct(measured.parts) for measured in domains.values()]
+    samples = collapsed([measured.samples for measured in domains.values()], rows, rng=rng)
+    return {name: replace(each, samples=own) for (name, each), own in zip(domains.items(), samples, strict=True)}
 
 
 def rows_of(domains: Sequence[Measured]) -> float:

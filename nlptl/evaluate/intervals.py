@@ -4,7 +4,7 @@ What an interval means: rows are drawn again, with replacement, from the scored 
 inside. It speaks of other rows from the same domains, not of other domains, and not of another training set. Of n rows
 n − 1 are drawn, so that a mean varies by as much as it should (Rao & Wu 1988, JASA 83(401)): of three rows, three draws
 would vary by a third too little, and so would the mean over forty users of three rows each. A domain of one row does
-not vary: what it adds to the width of that mean is not known.
+not vary, so that those domains take one another's rows in the draws of a mean (``collapsed``).
 
 Rows that are all answered rightly are all so in every draw, and a domain's own interval of accuracy would be the point
 1. ``with_phantom`` adds the one row that Jeffreys' prior stands for, to a mean over domains too: one beside all their
@@ -96,6 +96,26 @@ def with_phantom(samples: Floats, rows: float, *, rng: np.random.Generator) -> F
     """
     share = rng.beta(1, rows, size=(len(samples), 1))
     return (1 - share) * samples + share * rng.beta(0.5, 0.5, size=samples.shape)
+
+
+def collapsed(samples: Sequence[Floats], rows: Sequence[int], *, rng: np.random.Generator) -> list[Floats]:
+    """By domain, its ``samples`` (resamples, …); of one of a single row those of any such domain, drawn for each
+    resample.
+
+    How much one row varies cannot be told from it, and domains of one row are taken for one stratum (Cochran 1977,
+    *Sampling Techniques*, §5A.12), which makes the mean vary rather too much than too little.
+
+    Args:
+        rows: by domain, how many distinct ones were scored.
+    """
+    found = list(samples)
+    alone = [place for place, count in enumerate(rows) if count == 1]
+    if alone:
+        pool = np.stack([samples[place] for place in alone])
+        every = np.arange(pool.shape[1])
+        for place in alone:
+            found[place] = pool[rng.integers(len(pool), size=len(every)), every]
+    return found
 
 
 def effective_rows(rows: Sequence[int]) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlptl.evaluate._measure import Measured, distinct, mean_over, measure, rows_of, scores, together, votes
+from nlptl.evaluate._measure import Measured, distinct, lent, mean_over, measure, rows_of, scores, together, votes
 from nlptl.evaluate._reliability import reliability
 from nlptl.evaluate._scores import decide
 from nlptl.evaluate.baselines import BASELINES
@@ -74,10 +74,11 @@ def _summarise_task(
     systems = _systems(by_domain)
     rng = np.random.default_rng(seed)
     seed_draws = draw_seeds(len(seeds), resamples=settings.bootstrap, rng=rng)
-    domains = {
+    measured = {
         name: measure(parts, systems=systems, scorers=measured_by, seeds=seeds, seed_draws=seed_draws, rng=rng)
         for name, parts in by_domain.items()
     }
+    domains = lent(measured, rng)
     names = [scorer.name for scorer in asked]
     pooled = _pooled(by_domain, systems, measured_by)
     drawn = together(list(domains.values()), measured_by, rng)

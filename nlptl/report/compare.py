@@ -13,7 +13,7 @@ from nlptl.errors import DataError
 from nlptl.evaluate._measure import mean_over
 from nlptl.evaluate._scores import correct, ratio
 from nlptl.evaluate.compare import Mcnemar, holm, mcnemar
-from nlptl.evaluate.intervals import around, bootstrap, draw_seeds, effective_rows, with_phantom
+from nlptl.evaluate.intervals import around, bootstrap, collapsed, draw_seeds, effective_rows, with_phantom
 from nlptl.evaluate.predictions import MODEL, Predictions
 from nlptl.report.table import OVERALL, interval, number, points, tone
 
@@ -140,7 +140,8 @@ def _compare_task(task: str, rows: pd.DataFrame, rng: np.random.Generator) -> li
     if len(made) > 1:
         a, b = (float(np.mean([getattr(row, key) for row in made])) for key in ("accuracy_a", "accuracy_b"))
         rows_each = [of_domain["id"].nunique() for of_domain in domains.values()]
-        ends = around(b - a, _gain(with_phantom(mean_over(samples), effective_rows(rows_each), rng=rng)))
+        drawn = mean_over(collapsed(samples, rows_each, rng=rng))
+        ends = around(b - a, _gain(with_phantom(drawn, effective_rows(rows_each), rng=rng)))
         made.append(Paired(task, OVERALL, len(rows), a, b, b - a, ends, _test(rows), None))
     return made
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nlptl.evaluate import _scores
-from nlptl.evaluate.intervals import around, bootstrap, draw_seeds, effective_rows, percentiles, with_phantom
+from nlptl.evaluate.intervals import around, bootstrap, collapsed, draw_seeds, effective_rows, percentiles, with_phantom
 
 
 def share(rows: list[np.ndarray]):
@@ -118,3 +118,22 @@ def test_effective_rows_are_those_of_one_domain_that_varies_as_much() -> None:
     assert effective_rows([7]) == pytest.approx(7)
     assert effective_rows([5, 5, 5]) == pytest.approx(15)
     assert effective_rows([10, 200]) == pytest.approx(4 / (1 / 10 + 1 / 200))
+
+
+def test_domains_of_one_row_vary_as_their_mean_does() -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(300):
+        right = (rng.random(40) < 0.8).astype(float)
+        fixed = [np.full((400, 1), one) for one in right]  # one row is all of each draw
+        means = np.mean(collapsed(fixed, [1] * 40, rng=rng), axis=0)
+        low, high = percentiles(with_phantom(means, effective_rows([1] * 40), rng=rng)[:, 0])
+        held.append(low <= 0.8 <= high)
+    assert 0.9 <= np.mean(held) <= 0.99  # the phantom row alone: .35
+
+
+def test_domains_of_several_rows_keep_their_draws() -> None:
+    samples = [np.full((5, 1), value) for value in (0.0, 0.5, 1.0)]
+    found = collapsed(samples, [1, 2, 1], rng=np.random.default_rng(0))
+    assert found[1] is samples[1]
+    assert {float(value) for value in np.concatenate([found[0], found[2]]).ravel()} == {0.0, 1.0}
