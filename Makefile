@@ -32,7 +32,7 @@ bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/: about 
 	$(BENCH)/precision.py
 	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 2000 3
 	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 1000 3
-	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 3
+	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 5
 	$(BENCH)/users_heads.py $(DATA) 1000 100 3
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 8,64 5
 	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 16 16 3
