@@ -280,3 +280,16 @@ def test_labels_that_leave_no_score_are_refused(tiny_encoder: Path, labels: dict
     made = recipe(tiny_encoder, {}, data={"kind": "frame", "table": rows, "split": "split"})
     with pytest.raises(nlptl.RecipeError, match=message):
         nlptl.fit(made)
+
+
+def test_held_back_rows_that_are_all_copies_of_scored_ones_are_told_of_before_anything_is_encoded(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leak guard drops them."""
+    rows = table()
+    held, scored = (rows.split == split for split in ("validation", "test"))
+    rows.loc[held, "text"] = list(rows.text[scored])
+    made = recipe(tiny_encoder, {"share": 0.1}, data={"kind": "frame", "table": rows, "split": "split"}, **TRAINED)
+    monkeypatch.setattr("nlptl.fitting.encode", None)
+    with pytest.raises(nlptl.RecipeError, match="has no labelled row that was held back from what learns"):
+        nlptl.fit(made, out=tmp_path / "run")

@@ -45,7 +45,7 @@ from nlptl.report.results import Results
 from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.train.gather import first_ahead, while_others_wait
 from nlptl.transfer.leaks import Leaks, Signatures, guard, guard_validation
-from nlptl.transfer.needs import targets_validate
+from nlptl.transfer.needs import validation_serves
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
 
@@ -147,7 +147,8 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
         if held_back and len(clean.validate):
             clean, leaks = guard_validation(clean, signatures, leaks=what, near=near)
             validation.append(leaks)
-        targets_validate(recipe, clean, corpus.domains, partial(corpus.labelled, rows=clean.validate))
+        of_task = partial(corpus.labelled, rows=clean.validate)
+        validation_serves(recipe, clean, corpus.tasks, corpus.domains, of_task)
         planned.append((seed, clean, signatures.groups(clean.teach, near=near)))
     return planned, {
         "exact": sum(leaks.exact for leaks in scored),

@@ -27,12 +27,6 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
         RecipeError: it lacks unlabelled texts or validation rows, has official ones that refit would have teach, has
             several targets where one is asked for, or one source alone.
     """
-    if recipe.train.validation == 0 or holds_back_by_split(recipe.tune):
-        for name, task in tasks.items():
-            trained = learns_further(task.head, recipe.tune, recipe.encoder, recipe.adapt)
-            held = task.labelled(task.encode(dataset[:][name]))[turn.validate]
-            if asks_unseen_rows(task.head) is not None and trained and not held.any():
-                raise nothing_held_back(task, turn)
     if recipe.train.refit and len(turn.validate):
         raise RecipeError(
             f"train.refit teaches with the rows that chose, and turn {turn.name!r} has {len(turn.validate)} official "
@@ -44,7 +38,7 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     def labelled(name: str) -> Ints:
         return turn.validate[tasks[name].labelled(tasks[name].encode(dataset[:][name]))[turn.validate]]
 
-    targets_validate(recipe, turn, domains, labelled)
+    validation_serves(recipe, turn, tasks, domains, labelled)
     for way in recipe.adapt:
         if way.kind == "label_shift":
             one_target(turn)
@@ -59,27 +53,33 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     target_texts(turn, domains, kind=f"transfer.weigh: {recipe.transfer.weigh}")
 
 
-def targets_validate(
-    recipe: Recipe, turn: Turn, domains: npt.NDArray[Any], labelled: Callable[[str], Ints]
+def validation_serves(
+    recipe: Recipe, turn: Turn, tasks: Mapping[str, Task], domains: npt.NDArray[Any], labelled: Callable[[str], Ints]
 ) -> None:  # fmt: skip
-    """Whether each target has validation rows to calibrate its rung on, where that is asked for.
+    """Whether there are the validation rows that calibration and thresholds of strange texts rest on: of each target
+    where its rung is calibrated, else of any where what is trained is and the loop holds none back.
 
     Args:
         domains: of all rows.
         labelled: the validation rows that have a label for a task.
 
     Raises:
-        RecipeError: some target has none.
+        RecipeError: there are none, or some target has none.
     """
+    if recipe.train.validation == 0 or holds_back_by_split(recipe.tune):
+        for name, task in tasks.items():
+            trained = learns_further(task.head, recipe.tune, recipe.encoder, recipe.adapt)
+            if asks_unseen_rows(task.head) is not None and trained and not len(labelled(name)):
+                raise nothing_held_back(task, turn)
     if not rungs_are_calibrated(recipe.transfer, recipe.heads):
         return
-    for task, head in recipe.heads.items():
+    for name, head in recipe.heads.items():
         if getattr(head, "calibrate", None) is None:
             continue
-        have = set(domains[labelled(task)].astype(str))
+        have = set(domains[labelled(name)].astype(str))
         if lacking := [target for target in turn.targets if target not in have]:
             raise RecipeError(
-                f"heads.{task}.calibrate: with transfer.choose: auto each target's rung is calibrated on the target's "
+                f"heads.{name}.calibrate: with transfer.choose: auto each target's rung is calibrated on the target's "
                 f"own official validation rows, and {listed(lacking)} has none with a label that is no copy of a "
                 "scored row; add some, or set calibrate: null."
             )
