@@ -39,7 +39,7 @@ def anomaly_rows(setting: Setting, seed: int, turn: Turn, outcome: Outcome, outs
     own = set(outcome.models) != {turn.name}
     rows = []
     for name, model in outcome.models.items():
-        score = turn.score[setting.corpus.domains[turn.score] == name] if own else turn.score
+        score = setting.corpus.of_domain(turn.score, name) if own else turn.score
         if not len(score):
             continue  # the results say of whom nothing could be scored
         told = {"seed": seed, "turn": turn.name, "target": name if own else None}

@@ -56,7 +56,7 @@ def draws(recipe: Recipe, corpus: Corpus, planned: Planned) -> Iterator[Draws]:
     turns = [turn for seed, turn, _ in planned if seed == recipe.seed]
     served = [(turn, target) for turn in turns for target in turn.targets]
     for task, (turn, target) in itertools.product(corpus.tasks, served):
-        if not len(corpus.labelled(task, _of(corpus, turn.score, target))):
+        if not len(corpus.labelled(task, corpus.of_domain(turn.score, target))):
             continue  # the results name the targets without a scored row
         rows = corpus.labelled(task, _may_show(recipe, corpus, turn, target))
         ids, classes = [str(name) for name in corpus.ids[rows]], corpus.encoded[task][rows]
@@ -73,7 +73,7 @@ def cold_rows(recipe: Recipe, corpus: Corpus, planned: Planned) -> Ints:
     for each in draws(recipe, corpus, planned):
         assert cold is not None
         needed.append(each.rows[(each.ranks < max(cold.shots)).any(axis=0)])
-        needed.append(calibrating(_of(corpus, each.turn.unlabelled, each.target)))
+        needed.append(calibrating(corpus.of_domain(each.turn.unlabelled, each.target)))
     return np.unique(np.concatenate(needed))
 
 
@@ -91,7 +91,7 @@ def curves(setting: Setting, planned: Planned) -> dict[str, dict[str, Any]] | No
 def _curve(setting: Setting, drawn: Draws) -> dict[str, Any]:
     evaluate, corpus = setting.recipe.evaluate, setting.corpus
     assert evaluate.cold_start is not None
-    scored = corpus.labelled(drawn.task, _of(corpus, drawn.turn.score, drawn.target))
+    scored = corpus.labelled(drawn.task, corpus.of_domain(drawn.turn.score, drawn.target))
     cold = Cold.of(setting, drawn.turn, drawn.task, drawn.target, scored)
     fixed = without_labels(cold)
     points = []
@@ -110,15 +110,11 @@ def _curve(setting: Setting, drawn: Draws) -> dict[str, Any]:
 
 def _may_show(recipe: Recipe, corpus: Corpus, turn: Turn, target: str) -> Ints:
     """The target's rows that may teach were all its labels shown: not scored, nor of a split that never teaches."""
-    rows = np.setdiff1d(_of(corpus, np.union1d(turn.teach, turn.unlabelled), target), turn.score)
+    rows = np.setdiff1d(corpus.of_domain(np.union1d(turn.teach, turn.unlabelled), target), turn.score)
     if "split" not in corpus.dataset.column_names:
         return rows
     splits = np.array([value or "train" for value in corpus.dataset[:]["split"]], dtype=object)[rows]
     return rows[np.isin(splits.astype(str), ["train"] if recipe.transfer.hold_out is None else ["train", "test"])]
-
-
-def _of(corpus: Corpus, rows: Ints, target: str) -> Ints:
-    return np.asarray(rows[corpus.domains[rows] == target])
 
 
 def _ranks(classes: Ints, order: Any) -> Ints:

@@ -58,7 +58,7 @@ class Cold:
         """Solve what the target's labels have no part in."""
         corpus, task = setting.corpus, setting.corpus.tasks[name]
         taught = corpus.labelled(name, turn.teach[corpus.domains[turn.teach] != target])
-        unlabelled = calibrating(turn.unlabelled[corpus.domains[turn.unlabelled] == target])
+        unlabelled = calibrating(corpus.of_domain(turn.unlabelled, target))
         contrasts = isinstance(setting.recipe.tune, Contrastive)
         cold = cls(
             setting, task, scored, unlabelled, None, None, names_prior(setting, task, unlabelled),

@@ -52,6 +52,10 @@ class Corpus:
         """Those of ``rows`` that have a label for ``task``."""
         return rows[self.tasks[task].labelled(self.encoded[task][rows])]
 
+    def of_domain(self, rows: Ints, domain: str) -> Ints:
+        """Those of ``rows`` that are of ``domain``."""
+        return np.asarray(rows[self.domains[rows] == domain])
+
 
 @dataclass(frozen=True)
 class Vectors:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
-from nlptl.contracts import Ints
 from nlptl.evaluate.calibrate import calibrate
 from nlptl.evaluate.predictions import MODEL, Scored
 from nlptl.fitting.answers import logits_of
@@ -43,7 +40,7 @@ def calibrated_targets(setting: Setting, turn: Turn, outcome: Outcome) -> Outcom
 
 def _calibrated(setting: Setting, turn: Turn, target: str, model: Model) -> Model:
     corpus, fitted = setting.corpus, {}
-    own = _of(setting, turn.validate, target)
+    own = setting.corpus.of_domain(turn.validate, target)
     logits = logits_of(setting, model, own)
     for name, task in corpus.tasks.items():
         asked = getattr(task.head, "calibrate", None)
@@ -63,14 +60,10 @@ def _answered(setting: Setting, turn: Turn, models: dict[str, Model], part: Scor
     answers, task = part.probabilities[MODEL].copy(), setting.corpus.tasks[part.task]
     labelled = setting.corpus.labelled(part.task, turn.score)
     for target, model in models.items():
-        rows = _of(setting, labelled, target)
+        rows = setting.corpus.of_domain(labelled, target)
         if part.task in model.calibrations:
             scaled = model.calibrations[part.task].scaled(
                 logits_of(setting, model, rows)[part.task], [target] * len(rows)
             )
             answers[part.domains == target] = task.probabilities(scaled)
     return replace(part, probabilities={**part.probabilities, MODEL: answers})
-
-
-def _of(setting: Setting, rows: Ints, domain: str) -> Ints:
-    return np.asarray(rows[setting.corpus.domains[rows] == domain])

@@ -80,12 +80,8 @@ def _distances(
 
 def _read(setting: Setting, model: Model, name: str, rows: Ints) -> Floats:
     """(rows, width) vectors that the task's head reads of the model's own body."""
-    corpus, network = setting.corpus, model.network
-    return model.shared_logits(
-        list(corpus.texts[rows]),
-        None if corpus.pairs is None else list(corpus.pairs[rows]),
-        readings=setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
-    )[0][name]
+    given = inputs(setting, model, rows)
+    return model.shared_logits(given["texts"], given["pairs"], readings=given["readings"])[0][name]
 
 
 def gauged(gauges: Mapping[str, Gauge]) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ def matrix_rows(setting: Setting, planned: list[tuple[int, Turn, Ints]]) -> dict
                 continue
             model = solve_turn(setting, alone, groups[here], seed=seed).model
             for target in turn.targets:
-                rows = setting.corpus.labelled(task, turn.score[domains[turn.score] == target])
+                rows = setting.corpus.labelled(task, setting.corpus.of_domain(turn.score, target))
                 if not len(rows):
                     continue
                 shares = model.probabilities(**inputs(setting, model, rows))[task]

@@ -133,5 +133,5 @@ def _rights(setting: Setting, turn: Turn, groups: Ints, task: str, target: str, 
     """Which of the target's scored rows a head solved on the rows of ``turn`` answers rightly."""
     corpus = setting.corpus
     model = solve_turn(setting, turn, groups, seed=seed).model
-    rows = corpus.labelled(task, turn.score[corpus.domains[turn.score] == target])
+    rows = corpus.labelled(task, corpus.of_domain(turn.score, target))
     return correct(model.probabilities(**inputs(setting, model, rows))[task], corpus.encoded[task][rows])
