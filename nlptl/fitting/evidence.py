@@ -19,9 +19,10 @@ from nlptl.contracts import Floats, Ints
 from nlptl.encoder.lexical import Lexical
 from nlptl.errors import DataError
 from nlptl.evaluate._scores import correct
+from nlptl.evaluate.gate import Evidence
 from nlptl.fitting.corpus import Corpus, Vectors
 from nlptl.fitting.rehearsal import Lane, Trained
-from nlptl.fitting.rungs import RUNGS, Situation, Table, climb, right, solve_each
+from nlptl.fitting.rungs import RUNGS, Situation, Table, right, solve_each, solve_rungs
 from nlptl.heads._solved import LinearWeights, Solved
 from nlptl.heads._temperature import fit_temperature
 from nlptl.recipe import Transfer
@@ -42,12 +43,12 @@ class Climbed:
     Attributes:
         heads: by rung, of the real situation.
         answers: by rung, (scored rows of the target, labels) probabilities.
-        right: by rung, (rows of evidence,) which of them it answered rightly.
+        evidence: which of the rows of evidence each rung answered rightly.
     """
 
     heads: Mapping[str, LinearWeights]
     answers: Mapping[str, Floats]
-    right: Mapping[str, npt.NDArray[np.bool_]]
+    evidence: Evidence
 
 
 def climb_turn(
@@ -67,8 +68,8 @@ def climb_turn(
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
-        trained: a rung that is trained. Sources that rehearse it together are held out together for every rung. On
-            other rows of evidence, the target's own labels among them, it counts as the first rung.
+        trained: a rung that is trained. Sources that rehearse it together are held out together for every rung. Other
+            rows of evidence, the target's own labels among them, say nothing of it.
         like: the turn's head, for reading, precisions and calibration; ``lexical`` the words beside it.
     """
     cast = _Cast.of(corpus, vectors, turn, groups, task, like, lexical)
@@ -77,7 +78,7 @@ def climb_turn(
     own = {target: list(cast.by_own_labels(target, seed)) for target in turn.targets}
     real = {target: cast.real(target) for target in turn.targets}
     situations = [*rehearsals, *(each for target in turn.targets for each in own[target]), *real.values()]
-    heads = dict(zip(map(id, situations), climb(cast.table, like, situations, seed=seed), strict=True))
+    heads = dict(zip(map(id, situations), solve_rungs(cast.table, like, situations, seed=seed), strict=True))
 
     rehearsed = {} if trained is None else cast.rehearsed(like, rehearsals, together, trained)
     if trained is not None and not rehearsed:
@@ -90,28 +91,15 @@ def climb_turn(
     for target, situation in real.items():
         rungs = heads[id(situation)]
         held = [*rehearsals, *own[target]]
-        evidence = {name: _evidence(cast.table, name, held, [heads[id(each)] for each in held]) for name in rungs}
-        if trained is not None and rehearsed:
-            first = np.split(evidence[RUNGS[0]], np.cumsum([len(each.scored) for each in held])[:-1])
-            columns = [rehearsed.get(id(each), below) for each, below in zip(held, first, strict=True)]
-            evidence[trained.name] = np.concatenate(columns)
         climbed[target] = Climbed(
             heads=rungs,
             answers={
                 name: cast.table.task.probabilities(cast.table.logits(head, situation.scored))
                 for name, head in rungs.items()
             },
-            right=evidence,
+            evidence=cast.evidence(held, [heads[id(each)] for each in held], tuple(rungs), trained, rehearsed),
         )
     return climbed
-
-
-def _evidence(
-    table: Table, rung: str, held: Sequence[Situation], heads: Sequence[Mapping[str, LinearWeights]]
-) -> npt.NDArray[np.bool_]:
-    """(rows,) bool over all rehearsals; where the rung could not be made, the first one answers in its place."""
-    columns = [right(table, made.get(rung, made[RUNGS[0]]), each) for each, made in zip(held, heads, strict=True)]
-    return np.concatenate(columns) if columns else np.zeros(0, dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +214,28 @@ class _Cast:
             answered[places] = correct(found[name], self.table.encoded[places])
         return {id(each): answered[each.scored] for of in parts.values() for each in of}
 
+    def evidence(
+        self, held: Sequence[Situation], heads: Sequence[Mapping[str, LinearWeights]], rungs: Sequence[str],
+        trained: Trained | None, rehearsed: Mapping[int, npt.NDArray[np.bool_]],
+    ) -> Evidence:  # fmt: skip
+        """What each of ``rungs`` answered in the situations ``held``, the first in the place of one that could not be
+        made, and the ``trained`` one where it was ``rehearsed``."""
+        rows = _joined([each.scored for each in held]).astype(np.int64)
+        answered = {
+            name: [right(self.table, made.get(name, made[RUNGS[0]]), each)
+                   for each, made in zip(held, heads, strict=True)]
+            for name in rungs
+        }  # fmt: skip
+        tried = {}
+        if trained is not None and rehearsed:
+            untried = [np.zeros(len(each.scored), dtype=bool) for each in held]
+            answered[trained.name] = [rehearsed.get(id(each), none) for each, none in zip(held, untried, strict=True)]
+            tried[trained.name] = _joined(
+                [none | (id(each) in rehearsed) for each, none in zip(held, untried, strict=True)]
+            )
+        columns = {name: _joined(parts) for name, parts in answered.items()}
+        return Evidence(columns, self.domains[rows], self.table.groups[rows], tried)
+
     def _shown_by_all(self, parts: Sequence[Situation]) -> Ints:
         """What the domains of ``parts`` show, without what some part scores, or a copy of it."""
         scored = np.concatenate([each.scored for each in parts])
@@ -261,6 +271,10 @@ class _Cast:
         copies = np.isin(self.table.groups, self.table.groups[scored])
         teach, shown, unlabelled = (rows[~copies[rows]] for rows in (real.teach, shown, real.unlabelled))
         return Situation(teach, shown, unlabelled, scored)
+
+
+def _joined(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate(columns) if columns else np.zeros(0, dtype=bool)
 
 
 def _places(mask: npt.NDArray[np.bool_]) -> Ints:

@@ -90,7 +90,7 @@ def _verdicts(setting: Setting, climbed: Mapping[tuple[int, str], Rungs], seed: 
     """What each target gets in the turns of ``seed``; a target has one turn."""
     turns = [rungs for (of, _), rungs in climbed.items() if of == seed]
     return {
-        task: choose(_every(setting), {target: each.right for turn in turns for target, each in turn[task].items()})
+        task: choose(_every(setting), {target: each.evidence for turn in turns for target, each in turn[task].items()})
         for task in setting.corpus.tasks
     }
 

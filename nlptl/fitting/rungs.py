@@ -71,7 +71,9 @@ class Situation:
     scored: Ints
 
 
-def climb(table: Table, like: Solved, situations: Sequence[Situation], *, seed: int) -> list[dict[str, LinearWeights]]:
+def solve_rungs(
+    table: Table, like: Solved, situations: Sequence[Situation], *, seed: int
+) -> list[dict[str, LinearWeights]]:
     """The heads of every situation by rung; a rung that it has no labels or texts for is left out.
 
     Args:

@@ -32,7 +32,8 @@ def results() -> Results:
         gate=[
             {"seed": 0, "task": "spam", "domain": EVIL, "shipped": "label_shift", "trials": [
                 {"candidate": "label_shift", "incumbent": "solved", "rows": 613, "only_candidate": 14,
-                 "only_incumbent": 1, "p": 0.001, "p_holm": 0.0039, "promoted": True},
+                 "only_incumbent": 1, "own_candidate": 2, "own_incumbent": 0, "ahead": 3, "behind": 1,
+                 "p": 0.001, "p_holm": 0.0039, "promoted": True},
             ]},
             {"seed": 0, "task": "spam", "domain": "ann", "shipped": "solved", "trials": []},
         ],

@@ -55,7 +55,8 @@ def test_everything_of_the_run_is_on_it_and_texts_are_escaped(run_folder: Path) 
     for shown in ("Who teaches whom", "Learning", "Confusion", "leaks: dropped", "no text", "mail.csv", "22,000,000",
                   "812 MB", "versions.torch", "2.13.0", "25.0 %",
                   "What the folds chose", "layers", "worse together", "-2.0", "-0.25",
-                  "0.1235", "label_shift against solved 14 : 1 on 613 rows, p 0.0039, taken", "as it should be",
+                  "0.1235", "label_shift against solved 14 : 1 on 613 rows, p 0.0039,",
+                  "own labels 2 : 0, domains 3 : 1, taken", "as it should be",
                   "nothing else could be made", "false alarms", "name: made", "Reliability"):  # fmt: skip
         assert shown in html, shown
     assert "<script>" not in html and html.count("&lt;script&gt;") >= 6
