@@ -107,7 +107,7 @@ IMPORTANCE = {"kind": "importance"}
         ({}, [IMPORTANCE, SHIFT], {}, "not both together"),
         ({}, [IMPORTANCE], TRAINED, "held back from what is trained have no weight"),
         ({"max_loss": 0.1}, [IMPORTANCE], {}, "flattened weights of adapt: importance say too little"),
-        ({}, [SHIFT], {"head": {"per": "domain"}}, "is of the head that all share"),
+        ({}, [SHIFT], {"head": {"per": "domain"}}, "label_shift moves the head that all share"),
     ],
 )
 def test_what_cannot_be_served_honestly_is_refused(
@@ -117,7 +117,9 @@ def test_what_cannot_be_served_honestly_is_refused(
         recipe(tiny_encoder, table, calibrate, adapt, **sections)
 
 
-def test_the_loss_of_several_labels_is_not_told_by_other_shares(tiny_encoder: Path, table: Path) -> None:
+def test_the_loss_of_several_labels_is_not_told_by_other_shares(
+    tiny_encoder: Path, table: Path, tmp_path: Path
+) -> None:
     rows = pd.read_parquet(table)
     rows.loc[rows.index % 5 == 0, "label"] = "list"
     made = recipe(
@@ -125,7 +127,7 @@ def test_the_loss_of_several_labels_is_not_told_by_other_shares(tiny_encoder: Pa
         data={"kind": "frame", "table": rows, "domain": "user"},
     )  # fmt: skip
     with pytest.raises(nlptl.RecipeError, match="moves the shares of the 2 labels that are not to be caught"):
-        nlptl.fit(made)
+        nlptl.fit(made, out=tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -215,4 +217,4 @@ def test_a_target_without_validation_rows_is_named(tiny_encoder: Path, chosen_ta
     rows.loc[(rows.user == "dee") & (rows.split == "validation"), "split"] = "train"
     rows.to_parquet(tmp_path / "mail.parquet")
     with pytest.raises(nlptl.RecipeError, match="validation rows, and dee has none with a label"):
-        nlptl.fit(choosing(tiny_encoder, tmp_path / "mail.parquet"))
+        nlptl.fit(choosing(tiny_encoder, tmp_path / "mail.parquet"), out=tmp_path / "run")

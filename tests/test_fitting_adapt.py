@@ -87,6 +87,31 @@ def test_label_shift_moves_a_solved_head_and_a_trained_one(tiny_encoder: Path, t
         pd.testing.assert_frame_equal(served, run.predict(["the report is on monday"]), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tune": {"kind": "lora"}, "train": {"class_weights": "balanced"}}, "train.class_weights gives heads.spam"),
+        (
+            {"tune": {"kind": "lora"},
+             "adapt": [{"kind": "importance", "keep_shares": False}, {"kind": "label_shift"}]},
+            "adapt: importance with keep_shares: false gives heads.spam",
+        ),
+        (
+            {"heads": {"spam": {"kind": "linear", "column": "label", "per": "domain"}}},
+            "heads.spam.per: domain adds to it",
+        ),
+    ],
+)  # fmt: skip
+def test_label_shift_moves_one_head_from_the_shares_that_taught_it(
+    tiny_encoder: Path, table: Path, changes: dict[str, Any], said: str
+) -> None:
+    """A head whose rare label counted for more in training has other odds than its rows' shares say."""
+    made = recipe(tiny_encoder, table, adapt=[{"kind": "label_shift"}], tune="frozen")
+    with pytest.raises(nlptl.RecipeError) as refused:
+        nlptl.Recipe(**(made.model_dump() | changes))
+    assert said in str(refused.value)
+
+
 def test_label_shift_serves_one_target_at_a_time(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
     made = recipe(tiny_encoder, table, adapt=[{"kind": "label_shift"}], tune="frozen")
     two = made.model_copy(update={"transfer": made.transfer.model_copy(update={"target": ("cy", "dee")})})

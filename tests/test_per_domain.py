@@ -10,8 +10,12 @@ from safetensors import safe_open
 
 import nlptl
 from nlptl.cli import main
+from nlptl.contracts import Task
+from nlptl.fitting.domains import fit_domain_heads
+from nlptl.heads import Linear
 from nlptl.heads._domains import Deviations, Spread
 from nlptl.heads._scaling import Scaling
+from nlptl.heads._solved import solve_head
 from nlptl.predict import predict_file
 from nlptl.saved.domains import METADATA, DomainHeads
 
@@ -222,7 +226,8 @@ def test_add_domain_on_the_command_line(
     assert status("--name", "z.z", "--replace") == 2 and "no column 'label'" in capsys.readouterr().err
     assert status("--name", "z.z", "--replace", "--label", "Art") == 0
     assert nlptl.load(folder).domains == tuple(sorted([*ODD, "z.z", "p/1", "p/2"]))
-    assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
+    files = {"README.md", "heads.safetensors", "model.json", "taught.safetensors"}
+    assert {path.name for path in folder.iterdir()} == files
 
 
 def test_add_domain_reads_what_recipes_read(
@@ -270,3 +275,19 @@ def test_what_a_domain_adds_by_hand() -> None:
     heads = DomainHeads(Spread(1, 1), Scaling(np.ones(1), 2.0), ("a", "b"),
                         Deviations(np.array([[[0.0]], [[3.0]]]), np.array([[0.5], [1.0]])))  # fmt: skip
     np.testing.assert_allclose(heads.logits(np.full((4, 1), 5.0), ["b", "a", None, "z"])[:, 0], [7, 0.5, 0, 0])
+
+
+def test_rows_that_do_not_teach_the_shared_head_do_not_move_what_deviations_depart_from() -> None:
+    """Where sources are weighed, a fold's head that all rows taught alike would be another one than the shared head."""
+    rng = np.random.default_rng(0)
+    task, domains = Task("spam", Linear(per="domain"), ("ham", "spam")), ["ann"] * 40 + ["bob"] * 40
+    vectors, labels = rng.normal(size=(80, 3)), rng.integers(2, size=80)
+    folds = [(np.setdiff1d(np.arange(80), held), held) for held in np.arange(80).reshape(4, 20)]
+    solved = solve_head(task, {"last": vectors}, labels, folds)
+    weights = np.repeat([1.0, 0.0], 40)
+
+    def offsets(encoded: np.ndarray) -> np.ndarray:
+        return fit_domain_heads(task, solved, vectors, None, encoded, domains, folds, weights=weights)[2].offsets
+
+    turned = np.r_[labels[:40], 1 - labels[40:]]
+    np.testing.assert_array_equal(offsets(labels), offsets(turned))

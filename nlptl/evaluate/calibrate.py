@@ -86,6 +86,7 @@ def _of(own: Mapping[str, float], otherwise: float, domains: Sequence[str | None
 def calibrate(
     settings: Calibrate, task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str],
     *, apart: bool = True, weights: Floats | None = None, temperature: float | None = None,
+    shared: Floats | None = None,
 ) -> Calibration:  # fmt: skip
     """The calibration of ``task`` that ``settings`` ask for.
 
@@ -96,14 +97,16 @@ def calibrate(
         domains: of each row.
         weights: (rows,) how much each counts for whom the model is for; all domains then have the pooled temperature.
         temperature: the one that all domains have, where it is settled.
+        shared: (rows, outputs), where ``logits`` are by heads of single domains: those by the head that answers all
+            other domains, whose temperature and threshold rest on them.
     """
+    others = logits if shared is None else shared
     pooled, own = 1.0, dict[str, float]()
     if settings.temperature and temperature is not None:
         pooled = temperature
-    elif settings.temperature and apart and weights is None:
-        pooled, own = fit_temperatures(task, logits, encoded, domains)
     elif settings.temperature:
-        pooled = pooled_temperature(task, logits, encoded, weights)
+        pooled = pooled_temperature(task, others, encoded, weights)
+        own = fit_temperatures(task, logits, encoded, domains) if apart and weights is None else {}
     fitted = Calibration(pooled, own, abstain=settings.abstain)
     if settings.max_loss is None or task.positive is None:
         return fitted
@@ -116,6 +119,10 @@ def calibrate(
         for name, rows in each.items()
     }
     kept = {name: threshold for name, threshold in own_thresholds.items() if threshold is not None}
+    if shared is not None and together is not None:
+        kept = dict.fromkeys(each, together) | kept
+        probabilities = task.probabilities(shared / pooled)
+        together, reason = threshold_at_loss(task.positive, probabilities, encoded, settings.max_loss)
     return Calibration(pooled, own, together, kept, settings.abstain, reason)
 
 
@@ -124,10 +131,8 @@ def pooled_temperature(task: Task, logits: Floats, encoded: npt.NDArray[Any], we
     return fit_temperature(task, logits, encoded, prior=1.0, weights=weights)
 
 
-def fit_temperatures(
-    task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str]
-) -> tuple[float, dict[str, float]]:
-    """The pooled temperature and each domain's, shrunk towards it."""
+def fit_temperatures(task: Task, logits: Floats, encoded: npt.NDArray[Any], domains: Sequence[str]) -> dict[str, float]:
+    """Each domain's temperature, shrunk towards the one that suits all rows together."""
     names, of_row = np.unique(np.asarray(domains, dtype=str), return_inverse=True)
     pooled = pooled_temperature(task, logits, encoded)
     raw = torch.from_numpy(np.asarray(logits, dtype=np.float64))
@@ -136,7 +141,7 @@ def fit_temperatures(
         np.bincount(of_row, row_losses(raw / np.exp(s), targets, task.link).numpy(), minlength=len(names)) for s in GRID
     ], axis=1)  # fmt: skip
     own = np.exp(shrink(losses, float(np.log(pooled))))
-    return pooled, {str(name): float(temperature) for name, temperature in zip(names, own, strict=True)}
+    return {str(name): float(temperature) for name, temperature in zip(names, own, strict=True)}
 
 
 def shrink(losses: npt.NDArray[Any], centre: float) -> npt.NDArray[np.float64]:

@@ -33,7 +33,7 @@ def calibrations(corpus: Corpus, unseen: Mapping[str, Unseen]) -> dict[str, Cali
         found = calibrate(
             asked, task, here.logits, corpus.encoded[name][here.rows],
             [str(domain) for domain in corpus.domains[here.rows]], apart=here.by_folds, weights=here.weights,
-            temperature=here.temperature,
+            temperature=here.temperature, shared=here.shared,
         )  # fmt: skip
         fitted[name] = replace(found, fitted_on=here.told)
         tell_lack(name, found)

@@ -52,6 +52,7 @@ def per_domain(
                 list(corpus.domains[rows]),
                 None if turn.labels_of_target else folds,
                 folds if own else None,
+                solved.weights.get(name),
             )
             if asks_unseen_rows(task.head) is not None:
                 out_of_fold[name] = deviate_out_of_fold(grouped, fitted[name].spread, folds, taus)
@@ -67,6 +68,7 @@ def fit_domain_heads(
     domains: Sequence[str],
     folds: Folds | None,
     own_folds: Folds | None = None,
+    weights: Floats | None = None,
 ) -> tuple[DomainHeads, dict[str, Any], GroupedRows, Array | None]:
     """The heads of all domains among the rows that teach; what was chosen: τ, σ, and the evidence for them; the rows
     that they are fitted on; and each domain's own τ, where that is asked for.
@@ -81,13 +83,17 @@ def fit_domain_heads(
             the one it is served with.
         own_folds: choose each domain's own τ, given σ; None: all have the one that the evidence is highest for. A
             domain that is added later has that one.
+        weights: (rows,) how much each counted for the shared head; None: all the same.
     """
     scaling = Scaling.of(vectors)
     names, of_row = np.unique(np.asarray(domains, dtype=str), return_inverse=True)
+    offsets = solved.out_of_fold
+    if folds is not None:
+        offsets = _out_of_fold(task, solved, vectors, words, encoded, folds, weights)
     rows = GroupedRows(
         vectors=scaling(vectors),
         targets=task.targets(encoded),
-        offsets=solved.out_of_fold if folds is None else _out_of_fold(task, solved, vectors, words, encoded, folds),
+        offsets=offsets,
         members=[np.flatnonzero(of_row == place) for place in range(len(names))],
         link=task.link,
     )
@@ -107,11 +113,12 @@ def _out_of_fold(
     words: csr_matrix | None,
     encoded: npt.NDArray[Any],
     folds: Folds,
+    weights: Floats | None,
 ) -> Array:
     """(rows, outputs) logits of heads like ``solved``, each row's by one that did not see it."""
     teaches = np.zeros((len(folds), len(vectors)))
     for fold, (teach, _) in enumerate(folds):
-        teaches[fold, teach] = 1
+        teaches[fold, teach] = 1 if weights is None else weights[teach]
     logits = np.zeros((len(vectors), task.outputs))
     for head, (_, held) in zip(solve_weighted(task, solved, vectors, encoded, words, teaches), folds, strict=True):
         logits[held] = head.logits(vectors[held], None if words is None else words[held])

@@ -37,6 +37,7 @@ class Unseen:
         where: what the rows are, and what they chose.
         weights: (rows,) how much each counts for the target, by ``adapt: importance``; None where all count the same.
         temperature: what the logits are to be divided by, where ``adapt: label_shift`` has settled that.
+        shared: (rows, outputs) by the head of domains without one of their own, where ``logits`` are by domains' heads.
         by_folds: whether folds of the teaching rows made the logits; else the model that answers did.
     """
 
@@ -46,6 +47,7 @@ class Unseen:
     by_folds: bool
     weights: Floats | None = None
     temperature: float | None = None
+    shared: Floats | None = None
 
     @property
     def told(self) -> str:
@@ -92,7 +94,8 @@ def unseen(
         if not kept.any():
             raise nothing_held_back(task, turn)
         weights = solved.weights[name][kept] if weighs and name not in trained else None
-        found[name] = Unseen(rows[kept], logits[kept], where, name not in trained, weights)
+        shared = _by_folds(solved, name)[kept] if name in out_of_fold and name not in trained else None
+        found[name] = Unseen(rows[kept], logits[kept], where, name not in trained, weights, shared=shared)
         if name in shifts:
             found[name] = _moved(found[name], shifts[name])
     return found

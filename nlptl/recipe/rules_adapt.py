@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from nlptl.recipe.rules_heads import learns_further
 from nlptl.recipe.rules_labels import Problems, sources
 
 
@@ -60,6 +61,29 @@ def adapting_moves_something(tune: Any, heads: Any, adapt: Any) -> Problems:
                 )
 
 
+def shares_are_moved_from_those_taught(tune: Any, heads: Any, train: Any, encoder: Any, adapt: Any) -> Problems:
+    """Whether ``label_shift`` moves the one head that answers, and from the label shares that it was taught."""
+    for place, way in enumerate(adapt):
+        if way.kind != "label_shift":
+            continue
+        keeps = next((other.keep_shares for other in adapt if other.kind == "importance"), True)
+        for task, head in heads.items():
+            if getattr(head, "per", None) is not None:
+                yield (
+                    ("adapt", place),
+                    f"label_shift moves the head that all share, and heads.{task}.per: {head.per} adds to it what was "
+                    "fitted before; set per: null, or leave label_shift out.",
+                )
+            if not learns_further(head, tune, encoder, adapt) or (keeps and train.class_weights is None):
+                continue
+            what = "adapt: importance with keep_shares: false" if not keeps else "train.class_weights"
+            yield (
+                ("adapt", place),
+                f"label_shift moves a head from the label shares that taught it, and {what} gives heads.{task} others "
+                "in training; leave one of them out.",
+            )
+
+
 def guessing_moves_a_body(transfer: Any, tune: Any, adapt: Any) -> Problems:
     """Whether there is one body that may learn by guessing masked tokens, known before heads are solved."""
     places = [place for place, way in enumerate(adapt) if way.kind == "tapt"]
@@ -83,5 +107,6 @@ ADAPT_RULES = (
     adapted_once,
     adapting_has_texts,
     adapting_moves_something,
+    shares_are_moved_from_those_taught,
     guessing_moves_a_body,
 )

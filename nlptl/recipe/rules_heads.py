@@ -123,11 +123,6 @@ def calibrated_as_asked(heads: Any, tune: Any, encoder: Any, adapt: Any) -> Prob
                 "is a share of the target's rows, of which the flattened weights of adapt: importance say too little; "
                 "set max_loss: null.",
             )
-        if "label_shift" in towards and getattr(head, "per", None) is not None:
-            yield (
-                place,
-                "with adapt: label_shift is of the head that all share; set per: null, or leave one out.",
-            )
         if settings.max_loss is not None and (head.positive is None or head.multilabel):
             yield (
                 (*place, "max_loss"),

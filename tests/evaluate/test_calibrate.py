@@ -8,7 +8,15 @@ import pytest
 from nlptl.contracts import Task
 from nlptl.contracts.calibrate import Calibrate
 from nlptl.evaluate._reliability import ece
-from nlptl.evaluate.calibrate import GRID, Calibration, calibrate, fit_temperatures, shrink, threshold_at_loss
+from nlptl.evaluate.calibrate import (
+    GRID,
+    Calibration,
+    calibrate,
+    fit_temperatures,
+    pooled_temperature,
+    shrink,
+    threshold_at_loss,
+)
 from nlptl.heads.linear import Linear
 
 SPAM = Task("spam", Linear(positive="spam"), ("ham", "spam"))
@@ -28,15 +36,14 @@ def boasts(temperatures: dict[str, float], rows: int, task: Task = SPAM) -> tupl
 @pytest.mark.parametrize("task", [SPAM, TOPIC])
 def test_temperatures_that_differ_are_found_domain_by_domain(task: Task) -> None:
     made = {"ann": 0.5, "bob": 1.0, "c/d.e": 3.0}
-    pooled, own = fit_temperatures(task, *boasts(made, 1500, task))
-    assert 0.5 < pooled < 3
+    own = fit_temperatures(task, *boasts(made, 1500, task))
     assert own == {name: pytest.approx(value, rel=0.15) for name, value in made.items()}
 
 
 def test_domains_that_agree_have_the_pooled_temperature() -> None:
     logits, labels, domains = boasts({f"user {place}": 2.0 for place in range(20)}, 50)
-    pooled, own = fit_temperatures(SPAM, logits, labels, domains)
-    assert pooled == pytest.approx(2, rel=0.1)
+    own = fit_temperatures(SPAM, logits, labels, domains)
+    assert own["user 0"] == pytest.approx(2, rel=0.15)
     assert np.ptp(list(own.values())) < 0.2
 
 
@@ -46,8 +53,8 @@ def test_a_domain_with_few_rows_stays_near_the_pooled_one() -> None:
     few, of_few, _ = boasts({"dee": 6.0}, 12)
     logits = np.concatenate([logits, few, np.tile(few, (40, 1))])
     labels = np.concatenate([labels, of_few, np.tile(of_few, 40)])
-    pooled, own = fit_temperatures(SPAM, logits, labels, [*domains, *["few"] * 12, *["many"] * 480])
-    assert pooled < own["few"] < own["many"]
+    own = fit_temperatures(SPAM, logits, labels, [*domains, *["few"] * 12, *["many"] * 480])
+    assert pooled_temperature(SPAM, logits, labels) < own["few"] < own["many"]
 
 
 def test_shrinkage_by_hand() -> None:
@@ -103,6 +110,21 @@ def test_all_of_it_for_domains_with_many_rows_few_and_none() -> None:
     assert ((answers == -1) == (after[np.arange(1300), given] < 0.8)).all()
     unknown = found.scaled(logits[:2], ["zed", None])
     np.testing.assert_allclose(unknown, logits[:2] / found.temperature)
+
+
+def test_domains_without_a_head_are_served_by_what_the_shared_heads_logits_ask_for() -> None:
+    """Domains' own heads boast a little and the shared one much: whoever has no head of his own is answered by it."""
+    logits, labels, domains = boasts({"ann": 1.5, "bob": 1.5}, 1200)
+    logits, labels, domains = logits[:1300], labels[:1300], domains[:1300]  # 100 of bob's: too few for a threshold
+    shared = logits * 2
+    alone, found = (
+        calibrate(Calibrate(max_loss=0.01), SPAM, logits, labels, domains, shared=s) for s in (None, shared)
+    )
+    assert found.temperatures == alone.temperatures
+    assert found.temperature == pytest.approx(2 * alone.temperature, rel=0.05)
+    assert found.thresholds == {"bob": alone.threshold, **alone.thresholds}
+    scaled = SPAM.probabilities(found.scaled(shared, [None] * 1300))
+    assert found.threshold == threshold_at_loss(1, scaled, labels, 0.01)[0] != alone.threshold
 
 
 def test_too_few_rows_give_no_threshold_and_the_reason() -> None:
