@@ -12,7 +12,7 @@ from made_mail import mail
 import nlptl
 from nlptl.cli import main
 from nlptl.diagnosing import diagnose
-from nlptl.diagnosing.look import Look
+from nlptl.diagnosing.look import Look, one_of_each
 from nlptl.diagnosing.rows import UNTOLD
 
 
@@ -49,6 +49,22 @@ def test_every_target_is_told_of(settings: dict[str, Any]) -> None:
     assert "no sign of shift" in repr(found)
     assert found["cy"]["remedies"] == [] and found["<i>dee"]["remedies"][0]["paste"].startswith("tune: {kind: lora}")
     assert "adapt: [{kind: mcc}]" in found.notes() and "adapt: [{kind: mcc}]\n" in found._repr_html_()
+
+
+def test_copies_of_one_text_are_one_row_for_the_tests(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Three of ann's mails stand there forty times, which makes cy's texts no others."""
+    table = mail(rows=60)
+    stream = [table[table["user"] == "ann"].iloc[:3].assign(text=lambda r: r["text"] + "!")] * 40
+    pd.concat([table, *stream]).to_parquet(tmp_path / "mail.parquet")
+    again = {"data": {**settings["data"], "path": str(tmp_path / "mail.parquet")},
+             "transfer": {**settings["transfer"], "target": ["cy"]}}  # fmt: skip
+    look = Look.at(nlptl.Recipe(**(settings | again)))
+    [(turn, target)] = look.targets()
+    view = look.view(turn, target)
+    [groups, domain] = view.need("groups", "domain")
+    single, sides = one_of_each(view), np.stack([groups, domain == target], axis=1)
+    assert len(single.need("groups")[0]) == len(np.unique(sides, axis=0)) < len(groups) - 50
+    assert nlptl.Recipe(**(settings | again)).diagnose()["cy"]["shift"]["found"] == []
 
 
 def test_scored_rows_and_hidden_labels_are_not_looked_at(settings: dict[str, Any]) -> None:

@@ -35,8 +35,9 @@ def permuted(here: npt.NDArray[np.bool_], strata: Ints, *, draws: int, rng: np.r
 def mmd_squared(kernel: Array, members: Array, strata: Ints) -> Array:
     """(draws,) squared maximum mean discrepancy without its diagonal, both sides weighing the same in each stratum.
 
-    Gretton et al. 2012, "A Kernel Two-Sample Test", eq. 3, with weights: ‖Σ_i a_i φ(x_i) − Σ_j b_j φ(x_j)‖² less the
-    terms of a row with itself, Σ a = Σ b = 1.
+    After Gretton et al. 2012, "A Kernel Two-Sample Test", with weights: ‖Σ_i a_i φ(x_i) − Σ_j b_j φ(x_j)‖² less the
+    terms of a row with itself, Σ a = Σ b = 1. For tests among draws of the same rows: without strata it is lower than
+    their eq. 3 by what 1/m² in place of 1/(m (m − 1)) makes.
 
     Args:
         kernel: (rows, rows).

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nlptl.contracts import Floats
 from nlptl.contracts.diagnose import Diagnosis, View
-from nlptl.diagnose._kernel import gaussian, mmd_squared, p_value, permuted
+from nlptl.diagnose._kernel import gaussian, p_value, permuted
 
 
 class Mmd(Diagnosis):
@@ -29,12 +29,25 @@ class Mmd(Diagnosis):
 
 
 def mmd(source: Floats, target: Floats, *, permutations: int = 999, seed: int = 0) -> tuple[float, float]:
-    """(MMD², p) of (n, width) and (m, width) vectors: Gretton et al. 2012, "A Kernel Two-Sample Test", with a Gaussian
-    kernel as wide as the median squared distance. Without the terms of a row with itself, MMD² may be below 0.
+    """(MMD², p) of (n, width) and (m, width) vectors, two or more a side: Gretton et al. 2012, "A Kernel Two-Sample
+    Test", with a Gaussian kernel as wide as the median squared distance. The estimate is unbiased and may be below 0.
     """
     rows = np.concatenate([source, target])
     here = np.arange(len(rows)) >= len(source)
     alike = np.zeros(len(rows), dtype=np.int64)
     members = permuted(here, alike, draws=permutations, rng=np.random.default_rng(seed))
-    found = mmd_squared(gaussian(rows), members, alike)
+    found = unbiased(gaussian(rows), members)
     return float(found[0]), p_value(found)
+
+
+def unbiased(kernel: Floats, members: Floats) -> Floats:
+    """(draws,) MMD², eq. 3 of Gretton et al. 2012.
+
+    Args:
+        kernel: (rows, rows).
+        members: (draws, rows) of 0 and 1: which rows are of the target.
+    """
+    others, apart = 1 - members, kernel - np.diag(np.diag(kernel))
+    n, m = others.sum(axis=1), members.sum(axis=1)
+    within = [np.einsum("br,br->b", side @ apart, side) / (k * (k - 1)) for side, k in ((others, n), (members, m))]
+    return np.asarray(within[0] + within[1] - 2 * np.einsum("br,br->b", others @ kernel, members) / (n * m))

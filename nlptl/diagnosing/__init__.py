@@ -13,7 +13,7 @@ from nlptl.diagnose.otdd import Otdd
 from nlptl.diagnose.proxy_a import ProxyA
 from nlptl.diagnose.shift import Shift
 from nlptl.diagnosing.found import Found
-from nlptl.diagnosing.look import Look
+from nlptl.diagnosing.look import Look, one_of_each
 from nlptl.diagnosing.remedies import remedies
 from nlptl.diagnosing.rows import diagnose_rows
 from nlptl.diagnosing.senses import diagnose_senses
@@ -64,7 +64,7 @@ def diagnose(recipe: Recipe) -> Findings:
     fair = recipe.transfer.target_labels == "all"
     found = {}
     for turn, target in look.targets():
-        view = look.view(turn, target)
+        view = one_of_each(look.view(turn, target))
         labelled = view.sides()[1].labels
         shown = len(set(labelled[labelled >= 0].tolist())) if labelled is not None else 0
         shift = Shift(seed=recipe.seed, fair_labels=fair).measure(view)

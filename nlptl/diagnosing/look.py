@@ -27,6 +27,15 @@ READING = {"last": "last", "cls": "cls", "layers": "layers", "both": "last+layer
 """By ``encoder.pool``, what is looked at; ``auto`` would choose anew for every question."""
 
 
+def one_of_each(view: View) -> View:
+    """Of each group of near copies one row a side, one with a label where there is one: tests that shuffle rows, or
+    count them, take them for independent, which copies are not."""
+    groups, domain, labels = view.need("groups", "domain", "labels")
+    order = np.lexsort((labels == UNLABELLED, domain == view.target, groups))
+    sides = np.stack([groups, domain == view.target], axis=1)[order]
+    return view.take(np.sort(order[np.unique(sides, axis=0, return_index=True)[1]]))
+
+
 @dataclass(frozen=True)
 class Look:
     """A recipe's rows before anything is trained. Scored rows are never among them."""

@@ -14,7 +14,7 @@ from nlptl.contracts import Ints
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose.senses import Senses
 from nlptl.diagnosing.found import Found
-from nlptl.diagnosing.look import Look
+from nlptl.diagnosing.look import Look, one_of_each
 from nlptl.encoder.spans import words_of
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
@@ -78,9 +78,7 @@ def _view(look: Look, turn: Any, target: str, kind: Senses) -> View:
     """The rows of both sides, one of each group of near copies, with the vectors of the words that are looked at."""
     from nlptl.encoder.word_vectors import word_vectors
 
-    seen = look.rows(turn, target, most=ROWS)
-    [groups] = seen.need("groups")
-    single = seen.take(np.sort(np.unique(groups, return_index=True)[1]))
+    single = one_of_each(look.rows(turn, target, most=ROWS))
     [domain, texts] = single.need("domain", "texts")
     rows = _rows_by_word(texts, np.asarray(domain == target), kind.least)
     reading: Literal["last", "layers"] = "last" if look.recipe.encoder.pool in ("last", "cls") else "layers"

@@ -13,7 +13,7 @@ from nlptl.diagnose._kernel import gaussian, mmd_squared, permuted
 from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.concept_shift import SPREADS, bayes_factor, directions, fit_intercepts, lack_of_fit
 from nlptl.diagnose.label_shift import bbse
-from nlptl.diagnose.mmd import mmd
+from nlptl.diagnose.mmd import mmd, unbiased
 from nlptl.diagnose.otdd import otdd
 from nlptl.diagnose.proxy_a import proxy_a_distance
 from nlptl.errors import DataError
@@ -35,6 +35,19 @@ def test_mmd_by_hand() -> None:
     assert mmd_squared(kernel, members, np.zeros(4, int)) == pytest.approx([1.0])
     # A stratum that one side lacks is left out.
     assert mmd_squared(kernel, members, np.array([0, 0, 1, 1])) == pytest.approx([0.0])
+
+
+def test_the_unbiased_mmd_is_equation_3_by_hand_and_by_loops() -> None:
+    kernel = np.kron(np.eye(2), np.ones((2, 2)))
+    assert unbiased(kernel, np.array([[0.0, 0.0, 1.0, 1.0]])) == pytest.approx([2.0])  # 2 · 1/2 a side, 0 across
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(8, 3))
+    kernel = gaussian(np.r_[x, y])
+    one, two, across = kernel[:5, :5], kernel[5:, 5:], kernel[:5, 5:]
+    expected = (one.sum() - 5) / 20 + (two.sum() - 8) / 56 - 2 * across.mean()
+    assert unbiased(kernel, np.repeat([[0.0, 1.0]], [5, 8], axis=1)) == pytest.approx([expected])
+    alike = [mmd(rng.normal(size=(12, 5)), rng.normal(size=(6, 5)), permutations=1)[0] for _ in range(300)]
+    assert abs(np.mean(alike)) < 3 * np.std(alike) / 300**0.5  # 0 in expectation where there is no difference
 
 
 def test_permutations_keep_to_their_strata() -> None:
