@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Augment(Settings):
-    """A way to make more of the rows that teach; kept only where it surely lowers the validation loss."""
+    """A way to make more of the rows that teach; kept where it clearly lowers the validation loss."""
 
     kind: str
 

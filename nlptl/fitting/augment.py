@@ -2,7 +2,7 @@
 
 Texts made from a row are rows of the corpus beyond those that were read: each has its row's labels and domain, teaches
 where its row teaches, stands in its fold, and is never scored and never chooses. A turn is learned without and with all
-that ``augment`` names; what it made is kept where it surely lowers the loss of the rows that choose.
+that ``augment`` names; what it made is kept where it lowers the loss of the rows that choose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From cheap to dear: what is trained is kept where it surely lowers the loss of the validation rows."""
+"""From cheap to dear: what is trained is kept where the validation rows lose less, by more than a standard error."""
 
 from __future__ import annotations
 
@@ -85,7 +85,11 @@ ROUNDING = 1e-5
 
 
 def wins(dear: Losses, cheap: Losses) -> bool:
-    """Whether the mean loss that ``dear`` saves on the same rows is above its standard error, and above rounding."""
+    """Whether the mean loss that ``dear`` saves on the same rows is above its standard error, and above rounding.
+
+    By this rule a rung that is no better wins about one time in six, and somewhat more often where these rows chose its
+    epoch too: it takes the side of the rung that looks better, and proves nothing.
+    """
     saved = cheap - dear
     if len(saved) < 2:
         return False

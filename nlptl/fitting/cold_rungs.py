@@ -151,7 +151,7 @@ def _moved(cold: Cold, sources: Solved, shown: Ints) -> LinearWeights:
 
 
 def _contrasted(cold: Cold, below: Solved, shown: Ints, folds: Folds, draw: int) -> Right:
-    """The contrastive rung, which is the solved head ``below`` where it does not surely win."""
+    """The contrastive rung, which is the solved head ``below`` where it does not win."""
     setting, corpus = cold.setting, cold.setting.corpus
     tune, name, reading = setting.recipe.tune, cold.task.name, CHOICES[setting.recipe.encoder.pool][0]
     assert isinstance(tune, Contrastive) and cold.fresh is not None

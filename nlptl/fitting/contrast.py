@@ -1,4 +1,4 @@
-"""The contrastive rung: bodies that a few labels teach, cross-fitted, and kept where held-out rows surely gain."""
+"""The contrastive rung: bodies that a few labels teach, cross-fitted, and kept where held-out rows gain."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _lesson(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Less
 
 
 def learn(lesson: Lesson) -> Contrasted:
-    """Train a body without each fold to choose how far to go, then, where that surely wins, one with all rows.
+    """Train a body without each fold to choose how far to go, then, where that wins, one with all rows.
 
     Held-out rows are looked at after every ``check_steps`` batches, and training ends where they are no better for it.
     Every process does all of it, and goes by what the first one found. The rung wins where the mean loss that it saves

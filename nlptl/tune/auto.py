@@ -10,7 +10,7 @@ from nlptl.contracts import Tune
 
 
 class Auto(Tune):
-    """From the frozen body up: a dearer rung takes over where its validation loss is surely lower, or the climb ends.
+    """From the frozen body up: a dearer rung takes over where its validation loss is clearly lower, or the climb ends.
 
     A rung wins where the mean over validation rows of the loss that it saves is above that mean's standard error. The
     rows are the official validation split, or the share that ``train.validation`` holds back.

@@ -36,7 +36,9 @@ class Contrastive(Tune):
     rows: int = Field(48, ge=4, description="Texts a batch, the same number of each label, two at least.")
     temperature: float = Field(0.3, gt=0, description="Of the loss: the lower, the more the hardest pairs count.")
     folds: int = Field(2, ge=2, description="Bodies that are trained to choose by, each without a part of the rows.")
-    keep: Literal["won", "always"] = Field("won", description="won: only where held-out rows surely gain; or always.")
+    keep: Literal["won", "always"] = Field(
+        "won", description="won: only where held-out rows gain more than a standard error; or always."
+    )
 
     @property
     def rate(self) -> float:
