@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
-from made_shift import SHIFTS, WAYS, made
+from made_shift import SHIFTS, WAYS, Pair, accuracy, made
 
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose.probe import as_task, parts
@@ -40,11 +40,18 @@ def head_of(features: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], 
     return lambda vectors: (solved.logits(vectors)[:, 0] > 0).astype(int)
 
 
+def pair(case: str, seed: int) -> tuple[Pair, np.random.Generator]:
+    """The domains of one draw, and the generator that goes on to draw the target's rows."""
+    rng = np.random.default_rng([seed, CASES.index(case), 1])
+    return made(() if case == "none" else tuple(case.split("+")), rng, head_of, ROWS), rng
+
+
 def draw(case: str, seed: int) -> dict[str, Any]:
     """One draw: what was made, what was found, and what was said without labels of the target."""
-    shifts = tuple(() if case == "none" else case.split("+"))
-    rng = np.random.default_rng([seed, CASES.index(case), 1])
-    (x, y), (u, v), about = made(shifts, rng, head_of, ROWS)
+    domains, rng = pair(case, seed)
+    about = {"cost": domains.reached - accuracy(domains.target, domains.head, rng), "costs": domains.costs,
+             "way": domains.way if "concept" in case else None}  # fmt: skip
+    (x, y), (u, v) = domains.taught, domains.target.draw(ROWS, rng)
     names = np.repeat(["sources", "target"], [len(y), ROWS])
 
     def asked(labels: int) -> dict[str, Any]:

@@ -31,6 +31,23 @@ FRESH = 3000
 
 
 @dataclass(frozen=True)
+class Texts:
+    """Texts as vectors, and where they stand.
+
+    Attributes:
+        features: (rows, WIDTH).
+        topic: (rows,).
+        stand: (3, rows) places along the shared direction, the other one, and the topic's own.
+        odds: factor of the odds of label 1, by another share of it.
+    """
+
+    features: np.ndarray
+    topic: np.ndarray
+    stand: np.ndarray
+    odds: float
+
+
+@dataclass(frozen=True)
 class Domain:
     """What one domain's rows are drawn from."""
 
@@ -49,33 +66,36 @@ class Domain:
 
     def draw(self, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(rows, WIDTH) vectors and (rows,) labels of 0 and 1."""
-        features, chance = self.odds(rows, rng)
-        return features, (rng.random(rows) < chance).astype(np.int64)
+        texts = self.texts(rows, rng)
+        return texts.features, (rng.random(rows) < self.chance(texts)).astype(np.int64)
 
-    def odds(self, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, WIDTH) vectors and (rows,) chances of label 1: log odds are those of this domain's concept, plus what
-        another share of the label adds to all of them."""
+    def texts(self, rows: int, rng: np.random.Generator) -> Texts:
+        """Texts without labels; where labels have another share, more of those that the sources would call so."""
         drawn = rows if self.share is None else rows * 10
         topic = rng.choice(TOPICS + GREY, size=drawn, p=self.topics)
-        along, across, apart = rng.normal(size=(3, drawn))
-        held, now = (_chance(topic, along, across, apart, turn, wishes)
-                     for turn, wishes in ((0.0, self.wishes), (self.turn, self.wished)))  # fmt: skip
+        stand, odds = rng.normal(size=(3, drawn)), 1.0
         if self.share is not None:
+            held = _chance(topic, stand, 0.0, self.wishes)
             shown = rng.random(drawn) < held
             odds = self.share / (1 - self.share) / (held.mean() / (1 - held.mean()))
-            now = odds * now / (odds * now + 1 - now)
             ones = rng.binomial(rows, self.share)
             kept = np.r_[np.flatnonzero(shown)[:ones], np.flatnonzero(~shown)[: rows - ones]]
             rng.shuffle(kept)
-            topic, along, across, apart, now = (values[kept] for values in (topic, along, across, apart, now))
+            topic, stand = topic[kept], stand[:, kept]
         features = self.means[topic] + 0.7 * rng.normal(size=(len(topic), WIDTH))
-        features += 2 * (along[:, None] * self.shared + across[:, None] * self.other + apart[:, None] * self.own[topic])
-        return features, now
+        directions = (self.shared, self.other, self.own[topic])
+        features += 2 * sum(place[:, None] * direction for place, direction in zip(stand, directions, strict=True))
+        return Texts(features, topic, stand, odds)
+
+    def chance(self, texts: Texts) -> np.ndarray:
+        """(rows,) chances of label 1: log odds are those of this domain's concept, plus what another share of the label
+        adds to all of them."""
+        chance = _chance(texts.topic, texts.stand, self.turn, self.wished)
+        return chance if texts.odds == 1 else texts.odds * chance / (texts.odds * chance + 1 - chance)
 
 
-def _chance(
-    topic: np.ndarray, along: np.ndarray, across: np.ndarray, apart: np.ndarray, turn: float, wishes: np.ndarray
-) -> np.ndarray:
+def _chance(topic: np.ndarray, stand: np.ndarray, turn: float, wishes: np.ndarray) -> np.ndarray:
+    along, across, apart = stand
     followed = np.cos(turn) * along + np.sin(turn) * across
     chance = 1 / (1 + np.exp(-7 * (0.75 * followed + 0.65 * apart - 0.3)))
     grey = topic >= TOPICS
@@ -92,30 +112,50 @@ def domains(shifts: tuple[str, ...], rng: np.random.Generator) -> tuple[Domain, 
     return source, target
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Sources and a target, and what lies between them.
+
+    Attributes:
+        taught: the sources' (rows, WIDTH) vectors and (rows,) labels.
+        head: of the sources, (vectors → answers of 0 and 1).
+        reached: its accuracy on texts like the sources'.
+        costs: of that, by shift, what each costs by itself.
+        way: of concept shift, whether there is one or not.
+    """
+
+    source: Domain
+    target: Domain
+    taught: tuple[np.ndarray, np.ndarray]
+    head: Callable[[np.ndarray], np.ndarray]
+    reached: float
+    costs: dict[str, float]
+    way: str
+
+
 def made(
     shifts: tuple[str, ...], rng: np.random.Generator, head_of: Callable[[np.ndarray, np.ndarray], Callable], rows: int
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray], dict[str, object]]:
-    """(sources' rows, target's rows, what was made): each of ``shifts`` costs the sources' head as much as ``COST``.
+) -> Pair:
+    """Domains of which each of ``shifts`` costs the sources' head as much as ``COST``.
 
     Sources for whom no such shift is found are drawn anew.
 
     Args:
         head_of: (vectors, labels) → (vectors → answers of 0 and 1).
-        rows: of the target; the sources are three domains of as many.
+        rows: of each of the three domains that the sources are.
     """
     while True:
         source, way = _source(rng), str(rng.choice(WAYS))
         taught = source.draw(3 * rows, rng)
         head = head_of(*taught)
-        reached = _accuracy(source, head, rng)
+        reached = accuracy(source, head, rng)
         found = {shift: _costing(source, shift, way, head, reached, rng) for shift in shifts}
         if all(found.values()):
             break
     target = source
     for shift, (alone, _) in found.items():
         target = replace(target, **{name: getattr(alone, name) for name in _FIELDS[shift]})
-    about = {"cost": reached - _accuracy(target, head, rng), "costs": {s: cost for s, (_, cost) in found.items()}}
-    return taught, target.draw(rows, rng), about | {"way": way if "concept" in shifts else None}
+    return Pair(source, target, taught, head, reached, {shift: cost for shift, (_, cost) in found.items()}, way)
 
 
 def _costing(
@@ -124,7 +164,7 @@ def _costing(
     """``source`` with a shift within ``COST``, and what it costs; None where a hundred sizes have none."""
     for _ in range(100):
         tried = _shifted(source, shift, way, rng)
-        cost = reached - _accuracy(tried, head, rng)
+        cost = reached - accuracy(tried, head, rng)
         if COST[0] <= cost <= COST[1]:
             return tried, cost
     return None
@@ -166,7 +206,8 @@ def _shifted(domain: Domain, shift: str, way: str, rng: np.random.Generator) -> 
     return replace(domain, wished=wishes)
 
 
-def _accuracy(domain: Domain, head: Callable, rng: np.random.Generator) -> float:
+def accuracy(domain: Domain, head: Callable, rng: np.random.Generator) -> float:
     """Share of texts that ``head`` answers rightly, in expectation over their labels."""
-    features, chance = domain.odds(FRESH, rng)
-    return float(np.where(head(features) == 1, chance, 1 - chance).mean())
+    texts = domain.texts(FRESH, rng)
+    chance = domain.chance(texts)
+    return float(np.where(head(texts.features) == 1, chance, 1 - chance).mean())
