@@ -89,9 +89,9 @@ def recipe(folder: Path, tasks: Mapping[str, tuple[str, str]], seed: int) -> nlp
 def begun(made: nlptl.Recipe, out: Path) -> tuple[Setting, Turn, SolvedTurn]:
     """What ``nlptl.fit`` does before it trains: rows read, guarded and encoded, heads solved."""
     accelerator, folder = Accelerator(), RunFolder(out, main=True)
-    folder.open(made, resume=False, wait=accelerator.wait_for_everyone)
+    folder.begin(made, resume=False, wait=accelerator.wait_for_everyone)
     corpus = Corpus.of(read(made.data, made.heads, Quarantine()), made.heads)
-    planned, _ = fitting._plan(made, corpus)
+    planned, _, corpus = fitting._plan(made, corpus)
     backbone, precision = fitting._backbone(made, accelerator)
     vectors, _ = fitting._encode(made, corpus, planned, backbone, accelerator, Account())
     setting = Setting(made, corpus, vectors, backbone, accelerator, precision, folder, "", False, Clock())
@@ -181,7 +181,7 @@ def _against_solo(pairs: list[tuple[dict[str, Any], dict[str, Any]]], task: str)
     """p of the exact McNemar test over all seeds' rows."""
     ours, solo = (np.concatenate([_bits(pair[side], task) for pair in pairs]) for side in (0, 1))
     ids = np.concatenate([np.arange(pair[0]["rows"][task]) for pair in pairs])
-    return mcnemar(ours, solo, ids=ids).p
+    return mcnemar(ours, solo, copies=ids).p
 
 
 def _bits(cell: dict[str, Any], task: str) -> np.ndarray:

@@ -120,7 +120,7 @@ def prepared(case: dict[str, Any], seed: int, body: str, folder: Path) -> Callab
 
     plain = recipe(case, seed, "label_shift", body)  # its unlabelled rows are to be encoded too
     corpus = Corpus.of(read(plain.data, plain.heads, Quarantine()), plain.heads)
-    planned, _ = fitting._plan(plain, corpus)
+    planned, _, corpus = fitting._plan(plain, corpus)
     [(_, turn, groups)] = planned
     accelerator = Accelerator()
     backbone, precision = fitting._backbone(plain, accelerator)

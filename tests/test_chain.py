@@ -50,8 +50,26 @@ def test_one_recipe_runs_both_and_the_first_only_once(settings: dict[str, Any], 
     assert json.loads((second / "results.json").read_text())["tasks"] == wanted
 
     (first / "report.html").unlink()  # as if it had been stopped
-    nlptl.fit(nlptl.Recipe.load(tmp_path / "chain.yaml", "before.train.lr=1e-4", "before.seed=1"), out=second)
+    nlptl.fit(nlptl.Recipe.load(tmp_path / "chain.yaml", "before.train.lr=1e-4", "before.seed=1", "seed=1"), out=second)
     assert yaml.safe_load((first / "recipe.yaml").read_text())["train"]["lr"] == 1e-4
+
+
+def test_what_taught_the_first_run_is_not_scored_in_the_second(
+    settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another seed holds out other rows, most of which taught; so does a third stage, of what taught the first."""
+    nlptl.fit(nlptl.Recipe(**settings), out=tmp_path / "runs" / "spam")  # the same rows, seed and hold-out
+    alone = settings | {"before": None, "encoder": settings["encoder"] | {"model": str(tmp_path / "runs" / "spam")}}
+    for changed in ({"seed": 1}, {"evaluate": {"bootstrap": 100, "seeds": 2}}):
+        with pytest.raises(nlptl.DataError, match=r"scored rows taught the run .*runs/spam.*hold out the same rows"):
+            nlptl.fit(nlptl.Recipe(**alone | changed), out=tmp_path / "runs" / "third")
+    kept = alone | {"seed": 1, "transfer": {"leaks": "keep"}}
+    run = nlptl.fit(nlptl.Recipe(**kept), out=tmp_path / "runs" / "third")
+    assert 0 < run.results["leaks"]["earlier"] <= run.results["tasks"]["spam"]["domains"]["all"]["n"]
+    assert "scores say too much" in caplog.text
+    (tmp_path / "runs" / "spam" / "model" / "taught.safetensors").unlink()
+    nlptl.fit(nlptl.Recipe(**alone | {"seed": 1}), out=tmp_path / "runs" / "third")
+    assert "whether any of them is scored now cannot be known" in caplog.text
 
 
 def test_a_change_below_the_first_stage_is_seen(

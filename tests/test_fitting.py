@@ -18,7 +18,7 @@ import nlptl
 from nlptl.contracts import Quarantine
 from nlptl.fitting import _plan
 from nlptl.fitting.corpus import Corpus
-from nlptl.fitting.folder import RunFolder
+from nlptl.fitting.folder import RunFolder, differing
 from nlptl.fitting.launch import asked_processes
 from nlptl.fitting.train import split_off
 from nlptl.transfer.plan import Turn
@@ -48,17 +48,36 @@ def test_every_process_looks_before_the_first_one_clears_the_folder(tmp_path: Pa
     """What an earlier run left is cleared while the others wait, who would else find files and no run."""
     made = nlptl.Recipe(data={"kind": "csv", "path": "x.csv"}, heads={"spam": {"kind": "linear"}})
     first, other = (RunFolder(tmp_path / "run", main=main) for main in (True, False))
-    first.open(made, resume=False, wait=lambda: None)
+    first.begin(made, resume=False, wait=lambda: None)
     (tmp_path / "run" / "results.json").write_text("{}")
     seen: list[list[str]] = []
 
     def waits() -> None:
         seen.append(sorted(path.name for path in (tmp_path / "run").iterdir()))
-        other.open(made, resume=False, wait=lambda: None)
+        other.look(made, resume=False)
 
-    first.open(made, resume=False, wait=waits)
+    first.look(made, resume=False)
+    first.begin(made, resume=False, wait=waits)
     assert seen == [["recipe.yaml", "results.json"]]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.yaml"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"data": {"path": "absent.parquet"}}, {"encoder": {"model": "./absent"}}, {"transfer": {"target": ["nobody"]}}],
+)
+def test_a_run_that_cannot_begin_leaves_the_earlier_one_as_it_is(
+    tiny_encoder: Path, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    mail(20, ("ann", "bob", "dee")).to_parquet(tmp_path / "mail.parquet")
+    made = recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"kind": "frozen"})
+    nlptl.fit(made, out=tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert any(path.name == "heads.safetensors" for path in before)
+    with pytest.raises(nlptl.NlptlError):
+        nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", **{"tune": {"kind": "frozen"}} | wrong),
+                  out=tmp_path / "run")  # fmt: skip
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(("tune", "taught", "counted"), [("lora", 79, 1), ("frozen", 80, 0)])
@@ -71,7 +90,7 @@ def test_copies_of_official_validation_rows_teach_only_where_nothing_is_chosen(
     pd.concat([rows, chooses]).to_parquet(tmp_path / "mail.parquet")
     made = recipe(Path("none"), tmp_path / "mail.parquet", data={"split": "split"}, tune={"kind": tune})
     corpus = Corpus.of(read_apart(made, Quarantine())[0], made.heads)
-    [(_, turn, _)], leaks = _plan(made, corpus)
+    [(_, turn, _)], leaks, _ = _plan(made, corpus)
     assert (len(turn.teach), len(turn.validate)) == (taught, 1)
     assert (leaks["validation"], leaks["exact"], leaks["dropped"]) == (counted, 0, counted)
 
@@ -255,6 +274,20 @@ def test_what_cannot_be_read_is_counted_and_named(tiny_encoder: Path, tmp_path: 
         nlptl.fit(recipe(tiny_encoder, tmp_path / "some.parquet", data={"max_rejected": 0.01}), out=tmp_path / "run")
 
 
+def test_copies_among_scored_rows_are_one_text_in_the_results(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Dee has three mails ten times over; numbers are of all rows, and what is sure of them is so of texts."""
+    rows = mail(20, ("ann", "bob", "dee"))
+    dee = rows[rows["user"] == "dee"]
+    again = [dee.iloc[:3].assign(text=dee["text"].iloc[:3] + "!" * (1 + n)) for n in range(10)]
+    pd.concat([rows, *again]).to_parquet(tmp_path / "mail.parquet")
+    made = recipe(tiny_encoder, tmp_path / "mail.parquet", tune={"kind": "frozen"}, transfer={"hold_out": 1})
+    run = nlptl.fit(made, out=tmp_path / "run")
+    facts = run.results["tasks"]["spam"]["domains"]["dee"]
+    assert facts["n"] == len(dee) + 30 and facts["distinct"] == dee["text"].nunique()
+    answers = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert answers["copy"].nunique() == facts["distinct"] and set(answers["copy"]) <= set(answers["id"])
+
+
 def test_a_folder_with_other_files_is_left_alone(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(nlptl.RunError, match="holds files but no run"):
@@ -266,6 +299,28 @@ def test_resuming_with_another_recipe_is_refused(tiny_encoder: Path, table: Path
     nlptl.fit(recipe(tiny_encoder, table), out=tmp_path)
     with pytest.raises(nlptl.RecipeError, match=r"another recipe: transfer\.hold_out differ"):
         nlptl.fit(recipe(tiny_encoder, table, transfer={"hold_out": 0.4}), out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("target", ["007", "2024-01-01", "12:30", "0x1F", "1_000", "yes", "1e3", "~"])
+def test_a_recipe_is_known_again_whatever_its_names_look_like(tmp_path: Path, target: str) -> None:
+    made = nlptl.Recipe(
+        data={"kind": "csv", "path": "x.csv"}, transfer={"target": [target]},
+        heads={"spam": {"kind": "linear", "labels": [target, "1.0"]}},
+    )  # fmt: skip
+    RunFolder(tmp_path / "run", main=True).begin(made, resume=False, wait=lambda: None)
+    RunFolder(tmp_path / "run", main=True).look(made, resume=True)
+    assert differing(tmp_path / "run" / "recipe.yaml", made) == []
+
+
+def test_a_folder_with_a_recipe_of_the_users_own_is_no_run(tmp_path: Path) -> None:
+    made = nlptl.Recipe(data={"kind": "csv", "path": "x.csv"}, heads={"spam": {"kind": "linear"}})
+    made.save(tmp_path / "recipe.yaml")
+    (tmp_path / "model").mkdir()
+    with pytest.raises(nlptl.RunError, match="holds files but no run"):
+        RunFolder(tmp_path, main=True).look(made, resume=False)
+    for name in (".", "..", ".hidden"):
+        with pytest.raises(nlptl.RecipeError, match="name"):
+            nlptl.Recipe(name=name, data={"kind": "csv", "path": "x.csv"}, heads={"spam": {"kind": "linear"}})
 
 
 @pytest.mark.parametrize("kill_at", ["features", "step-00000002", "step-00000006"])
@@ -284,7 +339,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
         if any(tmp_path.glob(f"*/{kill_at}")) or any(tmp_path.glob(f"b/checkpoints/*/{kill_at}")):
             broken.send_signal(signal.SIGKILL)
         time.sleep(0.005)
-    broken.wait()
+    assert broken.wait() == -signal.SIGKILL
     subprocess.run([*command, str(tmp_path / "b"), "--resume"], env=environment, check=True, capture_output=True)
     fresh = environment | {"NLPTL_CACHE": str(tmp_path / "cache2")}
     subprocess.run([*command, str(tmp_path / "a")], env=fresh, check=True, capture_output=True)

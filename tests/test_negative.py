@@ -40,6 +40,7 @@ def test_who_was_hurt_is_named_with_the_sources(contrary: nlptl.Run) -> None:
     assert hurt["harmed_by"] and {row["source"] for row in hurt["harmed_by"]} <= {"<b>ann", "bob", "cy"}
     gains = [row["gain_without"] for row in hurt["harmed_by"]]
     assert gains == sorted(gains, reverse=True) and min(gains) > 0
+    assert all(row["p_holm"] >= row["p"] and row["sure"] == (row["p_holm"] <= 0.05) for row in hurt["harmed_by"])
     assert not by_target["cy"]["negative_transfer"] and by_target["cy"]["harmed_by"] == []
 
 

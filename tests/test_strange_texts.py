@@ -275,11 +275,13 @@ def test_what_cannot_be_told_is_refused(
     ("labels", "message"),
     [({"place": None}, "energy of the two labels money and work"), ({"place": "anomaly"}, "one column of the answers")],
 )
-def test_labels_that_leave_no_score_are_refused(tiny_encoder: Path, labels: dict[str, Any], message: str) -> None:
+def test_labels_that_leave_no_score_are_refused(
+    tiny_encoder: Path, tmp_path: Path, labels: dict[str, Any], message: str
+) -> None:
     rows = table().replace({"label": labels})
     made = recipe(tiny_encoder, {}, data={"kind": "frame", "table": rows, "split": "split"})
     with pytest.raises(nlptl.RecipeError, match=message):
-        nlptl.fit(made)
+        nlptl.fit(made, out=tmp_path)
 
 
 def test_held_back_rows_that_are_all_copies_of_scored_ones_are_told_of_before_anything_is_encoded(

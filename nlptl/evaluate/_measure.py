@@ -58,8 +58,7 @@ def measure(
     def score(place: int, weights: Floats) -> Floats:
         return _weighted(parts[place], systems, scorers, weights)
 
-    ids = [part.ids for part in parts]
-    samples = bootstrap(score, ids, seed_draws=seed_draws[:, list(places)], rng=rng)
+    samples = bootstrap(score, [part.copies for part in parts], seed_draws=seed_draws[:, list(places)], rng=rng)
     samples = samples.reshape(-1, len(systems), len(scorers))
     undefined = [(scorer.name, scorer.why_not(part.labels)) for part in parts for scorer in scorers]
     reasons = {name: reason for name, reason in undefined if reason is not None}
@@ -68,8 +67,8 @@ def measure(
 
 
 def distinct(parts: Sequence[Scored]) -> int:
-    """How many rows were scored, each counted once."""
-    return len(np.unique(np.concatenate([part.ids for part in parts])))
+    """How many texts were scored, copies of one counted once."""
+    return len(np.unique(np.concatenate([part.copies for part in parts])))
 
 
 def together(domains: Sequence[Measured], scorers: Sequence[Scorer], rng: np.random.Generator) -> Floats:
@@ -119,10 +118,10 @@ def mean_over(arrays: Sequence[Floats]) -> Floats:
 
 
 def votes(pairs: Iterable[tuple[Scored, str]]) -> Mcnemar:
-    """The exact McNemar test of the model against a system, named part by part; each distinct row has one vote."""
-    ours, theirs, ids = [], [], []
+    """The exact McNemar test of the model against a system, named part by part; each distinct text has one vote."""
+    ours, theirs, copies = [], [], []
     for part, system in pairs:
         ours.append(correct(part.probabilities[MODEL], part.labels))
         theirs.append(correct(part.probabilities[system], part.labels))
-        ids.append(part.ids)
-    return mcnemar(np.concatenate(ours), np.concatenate(theirs), np.concatenate(ids))
+        copies.append(part.copies)
+    return mcnemar(np.concatenate(ours), np.concatenate(theirs), np.concatenate(copies))

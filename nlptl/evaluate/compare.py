@@ -20,22 +20,22 @@ class Mcnemar:
 
 
 def mcnemar(
-    right_a: npt.NDArray[np.bool_], right_b: npt.NDArray[np.bool_], ids: npt.NDArray[Any] | None = None
+    right_a: npt.NDArray[np.bool_], right_b: npt.NDArray[np.bool_], copies: npt.NDArray[Any] | None = None
 ) -> Mcnemar:
     """The exact McNemar test (McNemar 1947): under the null, each row that tells two systems apart is a fair coin.
 
     Args:
         right_a: (n,) rows that system A answers rightly; ``right_b`` those of B, on the same rows.
-        ids: (n,) of the rows, where some were scored more than once (under several seeds). Each distinct row then has
-        one
-            vote, for the system that was right more often on it, since repeats are not independent evidence.
+        copies: (n,) names, where a row was scored more than once (under several seeds) or its text met more than once.
+            Each name then has one vote, for the system that was right more often on it, since repeats are not
+            independent evidence.
 
     Returns:
         The votes for A alone, for B alone, and the two-sided p value; 1 where no row tells the two apart.
     """
     from scipy.stats import binomtest
 
-    places = np.arange(len(right_a)) if ids is None else np.unique(ids, return_inverse=True)[1]
+    places = np.arange(len(right_a)) if copies is None else np.unique(copies, return_inverse=True)[1]
     votes = np.bincount(places, weights=right_a.astype(np.float64) - right_b)
     only_a, only_b = int((votes > 0).sum()), int((votes < 0).sum())
     p = binomtest(only_a, only_a + only_b, 0.5).pvalue if only_a + only_b else 1.0

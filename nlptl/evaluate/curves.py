@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def accuracies(
-    right: Mapping[str, Sequence[npt.NDArray[np.bool_]]], ids: npt.NDArray[Any], *, resamples: int, seed: int
+    right: Mapping[str, Sequence[npt.NDArray[np.bool_]]], copies: npt.NDArray[Any], *, resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """By system its mean accuracy over draws, with the 95 % interval over draws and rows together.
 
     Args:
         right: by system, for each draw (rows,) whether its answers are right; all systems have the same draws.
-        ids: (rows,) of the scored rows.
+        copies: (rows,) of the scored rows, the same for copies of one text.
         resamples: of the bootstrap, whose randomness comes from ``seed``.
     """
     rng = np.random.default_rng(seed)
@@ -31,9 +31,9 @@ def accuracies(
         return np.asarray(weights @ table[draw] / weights.sum(axis=1, keepdims=True))
 
     samples = bootstrap(
-        score, [ids] * len(table), seed_draws=draw_seeds(len(table), resamples=resamples, rng=rng), rng=rng
+        score, [copies] * len(table), seed_draws=draw_seeds(len(table), resamples=resamples, rng=rng), rng=rng
     )
-    samples = with_phantom(samples, len(np.unique(ids)), rng=rng)
+    samples = with_phantom(samples, len(np.unique(copies)), rng=rng)
     means = table.mean(axis=(0, 1))
     return {
         name: {"accuracy": float(means[place]), "ci95": list(around(means[place], samples[:, place]))}

@@ -1,7 +1,9 @@
 """95 % intervals by the bootstrap: over rows, over seeds and rows, and of the difference of two systems.
 
 What an interval means: rows are drawn again, with replacement, from the scored rows; 95 % of the draws' scores lie
-inside. It speaks of other rows from the same domains, not of other domains, and not of another training set. Of n rows
+inside. It speaks of other rows from the same domains, not of other domains, and not of another training set. Rows whose
+texts are copies of one another, exact or near, are drawn together: thirty mails of one template are one mail's worth of
+evidence (a cluster bootstrap: Davison & Hinkley 1997, §3.8). They are the rows of what follows. Of n rows
 n − 1 are drawn, so that a mean varies by as much as it should (Rao & Wu 1988, JASA 83(401)): of three rows, three draws
 would vary by a third too little, and so would the mean over forty users of three rows each. A domain of one row does
 not vary, so that those domains take one another's rows in the draws of a mean (``collapsed``).
@@ -46,7 +48,7 @@ def draw_seeds(seeds: int, *, resamples: int, rng: np.random.Generator) -> Float
 
 def bootstrap(
     score: Callable[[int, Floats], Floats],
-    ids: Sequence[npt.NDArray[Any]],
+    copies: Sequence[npt.NDArray[Any]],
     *,
     seed_draws: Floats,
     rng: np.random.Generator,
@@ -55,15 +57,15 @@ def bootstrap(
 
     Args:
         score: takes a seed's place and weights (resamples, its rows); returns (resamples, scores), NaN where undefined.
-        ids: of the rows that each seed scored; equal ids are the same row.
+        copies: of the rows that each seed scored; rows of equal name are one text and are drawn together.
         seed_draws: (resamples, seeds), of ``draw_seeds``. Domains that are averaged later share these.
         rng: draws the rows.
 
     Returns:
         (resamples, scores); NaN where no seed drawn defines the score.
     """
-    distinct, places = np.unique(np.concatenate(list(ids)), return_inverse=True)
-    of_seed = np.split(places, np.cumsum([len(rows) for rows in ids])[:-1])
+    distinct, places = np.unique(np.concatenate(list(copies)), return_inverse=True)
+    of_seed = np.split(places, np.cumsum([len(rows) for rows in copies])[:-1])
     blocks = []
     for start, draws in _draw_rows(len(distinct), resamples=len(seed_draws), rng=rng):
         scores = np.stack([score(seed, draws[:, rows]) for seed, rows in enumerate(of_seed)], axis=1)

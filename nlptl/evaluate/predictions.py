@@ -1,9 +1,9 @@
 """What every system answered on every scored row: the evidence that results, intervals and comparisons are made from.
 
 Saved as ``predictions.parquet``, one row a (seed, turn, task, scored row), without any text: columns ``seed``,
-``turn``, ``task``, ``id``, ``domain``, ``labels`` (names; one but for multilabel tasks), ``shipped`` (the rung that
-serves the domain) and, for each system, its probabilities in the task's label order. The label order stands in the
-file's metadata.
+``turn``, ``task``, ``id``, ``copy`` (the id of the first scored row whose text is the same, or nearly), ``domain``,
+``labels`` (names; one but for multilabel tasks), ``shipped`` (the rung that serves the domain) and, for each system,
+its probabilities in the task's label order. The label order stands in the file's metadata.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODEL = "model"
 """The system that ships; the others are baselines and lower rungs."""
 
 _METADATA = b"nlptl.tasks"
-_KEYS = ("seed", "turn", "task", "id", "domain", "labels", "shipped")
+_KEYS = ("seed", "turn", "task", "id", "copy", "domain", "labels", "shipped")
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ class LabelSet:
 class Scored:
     """The scored rows of one task in one turn of one seed.
 
-    ``turn`` names what one training served: the target of a leave-one-out turn, else any one name. ``ids``, ``domains``
-    and ``shipped`` are (n,) texts; ``labels`` is as ``Task.encode`` gives it, without unlabelled rows;
+    ``turn`` names what one training served: the target of a leave-one-out turn, else any one name. ``ids``,
+    ``domains``, ``copies`` and ``shipped`` are (n,) texts; rows of one copy are one text that was met more than once,
+    which is no more evidence than meeting it once. ``labels`` is as ``Task.encode`` gives it, without unlabelled rows;
     ``probabilities`` maps each system, ``model`` among them, to (n, labels).
     """
 
@@ -59,12 +60,13 @@ class Scored:
     ids: npt.NDArray[Any]
     domains: npt.NDArray[Any]
     labels: npt.NDArray[Any]
+    copies: npt.NDArray[Any]
     probabilities: Mapping[str, Floats]
     shipped: npt.NDArray[Any]
 
     def __post_init__(self) -> None:
         where = f"task {self.task!r}, seed {self.seed}, turn {self.turn!r}"
-        columns = (self.ids, self.domains, self.labels, self.shipped, *self.probabilities.values())
+        columns = (self.ids, self.domains, self.labels, self.copies, self.shipped, *self.probabilities.values())
         if len({len(column) for column in columns}) != 1:
             raise RunError(f"predictions of {where}: columns differ in length: {[len(column) for column in columns]}.")
         if MODEL not in self.probabilities:
@@ -81,8 +83,8 @@ class Scored:
         rows = self.domains == domain
         probabilities = {system: values[rows] for system, values in self.probabilities.items()}
         return Scored(
-            self.seed, self.turn, self.task, self.ids[rows], self.domains[rows], self.labels[rows], probabilities,
-            self.shipped[rows],
+            self.seed, self.turn, self.task, self.ids[rows], self.domains[rows], self.labels[rows], self.copies[rows],
+            probabilities, self.shipped[rows],
         )  # fmt: skip
 
 
@@ -159,6 +161,7 @@ def joined(parts: Sequence[Scored]) -> Scored:
     return Scored(
         first.seed, first.turn, first.task, np.concatenate([p.ids for p in parts]),
         np.concatenate([p.domains for p in parts]), np.concatenate([p.labels for p in parts]),
+        np.concatenate([p.copies for p in parts]),
         {name: np.concatenate([p.probabilities[name] for p in parts]) for name in systems},
         np.concatenate([p.shipped for p in parts]),
     )  # fmt: skip
@@ -174,6 +177,7 @@ def _table(part: Scored, task: LabelSet) -> pa.Table:
         "turn": pa.array([part.turn] * len(names), pa.string()),
         "task": pa.array([part.task] * len(names), pa.string()),
         "id": pa.array(list(map(str, part.ids)), pa.string()),
+        "copy": pa.array(list(map(str, part.copies)), pa.string()),
         "domain": pa.array(list(map(str, part.domains)), pa.string()),
         "labels": pa.array(names, pa.list_(pa.string())),
         "shipped": pa.array(list(map(str, part.shipped)), pa.string()),
@@ -191,5 +195,7 @@ def _parts(table: pa.Table, tasks: Mapping[str, LabelSet]) -> Iterable[Scored]:
         labels = held if task.multilabel else np.array([index[given[0]] for given in rows["labels"]])
         present = [system for system in systems if rows[system].notna().all()]
         probabilities = {system: np.stack(list(rows[system])) for system in present}
-        ids, domains, shipped = (rows[key].to_numpy(dtype=object) for key in ("id", "domain", "shipped"))
-        yield Scored(int(seed), str(turn), str(name), ids, domains, labels, probabilities, shipped)
+        ids, copies, domains, shipped = (
+            rows[key].to_numpy(dtype=object) for key in ("id", "copy", "domain", "shipped")
+        )
+        yield Scored(int(seed), str(turn), str(name), ids, domains, labels, copies, probabilities, shipped)

@@ -42,12 +42,14 @@ from nlptl.progress import bar
 from nlptl.recipe import Recipe
 from nlptl.recipe.rules_heads import rungs_are_calibrated
 from nlptl.report.results import Results
-from nlptl.saved.taken import load_backbone, taken_heads
+from nlptl.saved.parts import model_folder
+from nlptl.saved.taken import is_run, load_backbone, taken_heads
 from nlptl.train.gather import first_ahead, while_others_wait
 from nlptl.transfer.leaks import Leaks, Signatures, guard, guard_validation
 from nlptl.transfer.needs import validation_serves
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
+from nlptl.transfer.taught import NONE, Hashes, load_taught, scored_again
 
 log = logging.getLogger("nlptl")
 
@@ -68,19 +70,21 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     """
     clock, accelerator = Clock(), launched()
     folder = RunFolder(Path(out or Path("runs") / recipe.name), main=accelerator.is_main_process)
-    folder.open(recipe, resume=resume, wait=accelerator.wait_for_everyone)
-    asked, recipe = recipe, run_before(recipe, folder.path, resume=resume, accelerator=accelerator, fit=fit)
-
-    quarantine = Quarantine()
+    folder.look(recipe, resume=resume)
+    asked, quarantine = recipe, Quarantine()
     with clock("data"):
         rows, anomalies = read_apart(recipe, quarantine)
         corpus = Corpus.of(rows, recipe.heads)
-        folder.write_rejected(quarantine)
-        planned, leaks = _plan(recipe, corpus)
+        planned, leaks, corpus = _plan(recipe, corpus)
         corpus = with_views(recipe, corpus, (turn for _, turn, _ in planned))
+    recipe = run_before(recipe, folder.path, resume=resume, accelerator=accelerator, fit=fit)
     with clock("encode"):
         recipe, ranked = choose_encoder(recipe, corpus, *planned[0][1:], accelerator)
         backbone, precision = _backbone(recipe, accelerator)
+        earlier_texts, leaks["earlier"] = _earlier(recipe, corpus, planned)
+        # Only now is it known that there will be something to put in an earlier run's place.
+        folder.begin(asked, resume=resume, wait=accelerator.wait_for_everyone)
+        folder.write_rejected(quarantine)
         account = Account()
         vectors, facts = _encode(recipe, corpus, planned, backbone, accelerator, account)
         earlier = taken_heads(recipe.encoder, corpus.tasks, CHOICES[recipe.encoder.pool])
@@ -90,7 +94,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
         recipe=recipe, corpus=corpus, vectors=vectors, backbone=backbone, accelerator=accelerator,
         precision=precision, folder=folder, resume=resume, clock=clock,
         fingerprint=_fingerprint(recipe, data_hash, backbone.base_identity, [one["heads"] for one in parents]),
-        account=account, earlier_heads=earlier,
+        account=account, earlier_heads=earlier, earlier_texts=earlier_texts,
     )  # fmt: skip
     folder.write_json("lock.json", lock(
         recipe, data=data_hash, encoder=backbone.base_identity, device=str(accelerator.device),
@@ -132,8 +136,9 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
     return Run(asked, folder.path, results, models, shared)
 
 
-def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
-    """Every (seed, turn) with its leaks dropped, and what the guard found in all turns together."""
+def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int], Corpus]:
+    """Every (seed, turn) with its leaks dropped, what the guard found in all turns together, and the corpus that knows
+    which scored rows are copies of one another."""
     turns = every_turn(recipe, corpus.dataset, corpus.tasks)
     signatures = Signatures.of(corpus.texts, corpus.pairs, rows=_rows(turn for _, turn in turns))
     planned: Planned = []
@@ -150,12 +155,24 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int]]:
         of_task = partial(corpus.labelled, rows=clean.validate)
         validation_serves(recipe, clean, corpus.tasks, corpus.domains, of_task)
         planned.append((seed, clean, signatures.groups(clean.teach, near=near)))
-    return planned, {
+    served = np.unique(np.concatenate([turn.score for _, turn, _ in planned]))
+    found = {
         "exact": sum(leaks.exact for leaks in scored),
         "near": sum(leaks.near for leaks in scored),
         "validation": sum(leaks.exact + leaks.near for leaks in validation),
         "dropped": sum(leaks.dropped for leaks in (*scored, *validation)),
     }
+    return planned, found, corpus.with_copies(served, signatures.originals(served, near=near))
+
+
+def _earlier(recipe: Recipe, corpus: Corpus, planned: Planned) -> tuple[Hashes, int]:
+    """What taught the run that this one goes on from, if it does, and how many scored rows are among that."""
+    model = recipe.encoder.model
+    if not is_run(model):
+        return NONE, 0
+    taught = load_taught(model_folder(Path(model)))
+    scored = np.unique(np.concatenate([turn.score for _, turn, _ in planned]))
+    return taught, scored_again(corpus.hashes(scored), taught, model=model, keep=recipe.transfer.leaks == "keep")
 
 
 def _rows(turns: Iterable[Turn]) -> Ints:

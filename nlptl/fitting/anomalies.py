@@ -15,6 +15,7 @@ from nlptl.evaluate._scores import auc
 from nlptl.evaluate.intervals import FEW, around, bootstrap, draw_seeds
 from nlptl.heads._reading import parts
 from nlptl.progress import bar
+from nlptl.transfer.leaks import Signatures
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -51,11 +52,11 @@ def _rows_of(
     setting: Setting, seed: int, turn: Turn, model: Model, score: Ints, outside: Dataset
 ) -> Iterator[dict[str, Any]]:
     """The rows of one model; ``score`` are the rows that it is for. Of few rows of a kind there is no interval."""
-    ids = np.concatenate([setting.corpus.ids[score], np.array(outside[:]["id"], dtype=object)])
-    truth = np.arange(len(ids)) >= len(score)
+    copies = np.concatenate([setting.corpus.copies[score], _copies(outside, setting.recipe.transfer.near)])
+    truth = np.arange(len(copies)) >= len(score)
     task, fewest = next(iter(setting.corpus.tasks)), min(truth.sum(), (~truth).sum())
     for name, values in _scores(setting, turn, model, score, outside).items():
-        found, (low, high) = area(values, truth, ids, setting.recipe.evaluate.bootstrap, seed)
+        found, (low, high) = area(values, truth, copies, setting.recipe.evaluate.bootstrap, seed)
         row = {
             "score": name, "auroc": found, "ci95": [low, high] if fewest >= FEW else [None, None],
             "anomalies": int(truth.sum()), "usual": int((~truth).sum()),
@@ -65,6 +66,14 @@ def _rows_of(
             beyond = values >= threshold
             row |= {"anomalies_flagged": float(beyond[truth].mean()), "usual_flagged": float(beyond[~truth].mean())}
         yield row
+
+
+def _copies(rows: Dataset, near: float) -> npt.NDArray[np.object_]:
+    """(rows,) the id of the first row whose text is the same, or nearly."""
+    every = np.arange(len(rows))
+    pairs = rows[:]["text_pair"] if "text_pair" in rows.column_names else None
+    originals = Signatures.of(list(rows[:]["text"]), pairs, rows=every).originals(every, near=near)
+    return np.array(rows[:]["id"], dtype=object)[originals]
 
 
 def _scores(setting: Setting, turn: Turn, model: Model, score: Ints, outside: Dataset) -> dict[str, Floats]:
@@ -113,7 +122,7 @@ def _logits(
 
 
 def area(
-    values: Floats, truth: npt.NDArray[np.bool_], ids: npt.NDArray[Any], resamples: int, seed: int
+    values: Floats, truth: npt.NDArray[np.bool_], copies: npt.NDArray[Any], resamples: int, seed: int
 ) -> tuple[float, tuple[float, float]]:
     """The area under the ROC curve of rows that are ``truth``, higher ``values`` being stranger, with its 95 % interval
     over rows."""
@@ -123,6 +132,6 @@ def area(
     def score(_: int, weights: Floats) -> Floats:
         return auc(columns, labels, weights, positive=1)[:, None]
 
-    samples = bootstrap(score, [ids], seed_draws=draw_seeds(1, resamples=resamples, rng=rng), rng=rng)[:, 0]
-    found = float(score(0, np.ones((1, len(ids))))[0, 0])
+    samples = bootstrap(score, [copies], seed_draws=draw_seeds(1, resamples=resamples, rng=rng), rng=rng)[:, 0]
+    found = float(score(0, np.ones((1, len(copies))))[0, 0])
     return found, around(found, samples)

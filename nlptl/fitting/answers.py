@@ -63,6 +63,7 @@ def scored_rows(
         ids=corpus.ids[rows],
         domains=corpus.domains[rows],
         labels=corpus.encoded[task][rows],
+        copies=corpus.copies[rows],
         probabilities={system: values[has_label] for system, values in probabilities.items()},
         shipped=np.array([PER_DOMAIN if name in apart else rung for name in corpus.domains[rows]], dtype=object),
     )

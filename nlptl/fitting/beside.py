@@ -65,7 +65,7 @@ def several_tasks(
     return {
         "solo": {
             name: {**gain, "solo": tasks[name]["rungs"][SOLO]["overall"].get("accuracy"), "p_holm": p,
-                   "worse": gain["accuracy"] < 0 and p < 0.05}
+                   "worse": gain["accuracy"] < 0 and gain["only_model"] < gain["only_baseline"] and p < 0.05}
             for (name, gain), p in zip(gains.items(), adjusted, strict=True)
         },
         "conflicts": {

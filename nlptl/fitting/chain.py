@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from accelerate import Accelerator
 
 from nlptl.contracts import Quarantine
@@ -17,7 +16,7 @@ from nlptl.data._read import fingerprint
 from nlptl.errors import RecipeError
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.encoders import as_encoder
-from nlptl.fitting.folder import differing
+from nlptl.fitting.folder import RECIPE, differing
 from nlptl.recipe import Recipe
 from nlptl.saved.taken import load_backbone
 from nlptl.transfer.rows import read_apart
@@ -38,10 +37,10 @@ class Stage:
         """That of ``recipe``, whose own run is in ``folder``."""
         assert recipe.before is not None
         before, first = recipe.before, folder.parent / recipe.before.name
-        written, locked = first / "recipe.yaml", first / "lock.json"
+        written, locked = first / RECIPE, first / "lock.json"
         if not written.is_file():
             return cls(first, whole=False)
-        keys = differing(yaml.safe_load(written.read_text(encoding="utf-8")), before)
+        keys = differing(written, before)
         changed = f"its recipe differs in {', '.join(keys[:5])}" if keys else None
         if changed is None and locked.is_file():
             changed = _changed(before, json.loads(locked.read_text(encoding="utf-8")))

@@ -102,7 +102,7 @@ def _curve(setting: Setting, drawn: Draws) -> dict[str, Any]:
             taught = [of_labels(cold, rows, draw) if shots else {} for draw, rows in enumerate(shown)]
             right = {name: [answers] * len(shown) for name, answers in fixed.items()}
             right |= {name: [each[name] for each in taught] for name in taught[0]}
-            systems = accuracies(right, corpus.ids[scored], resamples=evaluate.bootstrap, seed=setting.recipe.seed)
+            systems = accuracies(right, corpus.copies[scored], resamples=evaluate.bootstrap, seed=setting.recipe.seed)
             points.append({"shots": shots, "labels": len(shown[0]), "systems": systems})
             progress(done, len(shots_there))
     return {"n": len(scored), "draws": len(drawn.ranks), "points": points}

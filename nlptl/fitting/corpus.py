@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from datasets import Dataset
 from nlptl.contracts import Floats, Head, Ints, Task
 from nlptl.heads._reading import parts
 from nlptl.transfer.rows import tasks_of
+from nlptl.transfer.taught import Hashes, hashes
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Corpus:
     domains: npt.NDArray[np.object_]
     encoded: Mapping[str, npt.NDArray[Any]]
     """By task, what ``Task.encode`` gives."""
+    copies: npt.NDArray[np.object_]
+    """Of the rows of ``dataset``: the id of the first scored row whose text is the same, or nearly; else its own."""
     origins: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Of the rows beyond those of ``dataset``, which are views made by ``augment``: the rows that they are views of."""
 
@@ -41,12 +44,22 @@ class Corpus:
         return cls(
             dataset, tasks, column("id"), column("text"),
             column("text_pair") if "text_pair" in dataset.column_names else None, column("domain"),
-            {name: task.encode(dataset[:][name]) for name, task in tasks.items()},
+            {name: task.encode(dataset[:][name]) for name, task in tasks.items()}, column("id"),
         )  # fmt: skip
+
+    def with_copies(self, rows: Ints, originals: Ints) -> Corpus:
+        """The corpus that knows of each of ``rows`` which row it is a copy of, one of ``originals``."""
+        copies = self.ids[: len(self.dataset)].copy()
+        copies[rows] = self.ids[originals]
+        return replace(self, copies=copies)
 
     def views_of(self, rows: Ints) -> Ints:
         """The rows that are views of any of ``rows``, ascending."""
         return len(self.ids) - len(self.origins) + np.flatnonzero(np.isin(self.origins, rows))
+
+    def hashes(self, rows: Ints) -> Hashes:
+        """(rows,) what tells whether texts are the same, once case, spacing and punctuation are taken away."""
+        return hashes(list(self.texts[rows]), None if self.pairs is None else list(self.pairs[rows]))
 
     def labelled(self, task: str, rows: Ints) -> Ints:
         """Those of ``rows`` that have a label for ``task``."""

@@ -13,21 +13,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nlptl import __version__
 from nlptl.contracts import Quarantine
 from nlptl.errors import RecipeError, RunError
 from nlptl.recipe import Recipe
 from nlptl.recipe.text import as_yaml
+from nlptl.recipe.yaml import parse
 from nlptl.train.gather import while_others_wait
 
 STACK = ("torch", "transformers", "peft", "accelerate", "datasets", "evaluate", "scikit-learn", "numpy")
 
 _OURS = (
-    "recipe.yaml", "lock.json", "metrics.jsonl", "results.json", "report.html", "rejected.jsonl", "predictions.parquet",
+    "lock.json", "metrics.jsonl", "results.json", "report.html", "rejected.jsonl", "predictions.parquet",
     "answers.parquet", "checkpoints", "model",
 )  # fmt: skip
+
+
+RECIPE = "recipe.yaml"
+_MARK = "# What this run was asked for, every default spelled out; written by nlptl run.\n"
+"""Begins a run's ``recipe.yaml``: a folder that holds a recipe of the user's own is no run."""
 
 
 class RunFolder:
@@ -36,41 +40,45 @@ class RunFolder:
     def __init__(self, path: Path, *, main: bool) -> None:
         self.path = path
         self.main = main
-        self._metrics: list[dict[str, Any]] = []
 
     @property
     def checkpoints(self) -> Path:
         """Where trainings keep their checkpoints, one folder each."""
         return self.path / "checkpoints"
 
-    def open(self, recipe: Recipe, *, resume: bool, wait: Callable[[], None]) -> None:
-        """Make the folder ready: go on with the run that is in it, or clear what an earlier run left.
-
-        Args:
-            wait: returns once all processes have called it: all look before one of them changes anything.
+    def look(self, recipe: Recipe, *, resume: bool) -> None:
+        """See whether ``recipe`` may have the folder; nothing is changed.
 
         Raises:
             RunError: the folder holds other files and no run, and is left alone.
             RecipeError: the run to resume was made by another recipe.
         """
-        written = self.path / "recipe.yaml"
-        if self.path.exists() and any(self.path.iterdir()) and not written.is_file():
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        written = self.path / RECIPE
+        if not (written.is_file() and written.read_text(encoding="utf-8").startswith(_MARK)):
             raise RunError(f"{self.path.resolve()} holds files but no run; name another folder with --out.")
-        if resume and written.is_file():
-            _same_recipe(yaml.safe_load(written.read_text(encoding="utf-8")), recipe, self.path)
+        if resume:
+            _same_recipe(written, recipe)
+
+    def begin(self, recipe: Recipe, *, resume: bool, wait: Callable[[], None]) -> None:
+        """Put a new run in the place of an earlier one; one that goes on keeps its checkpoints.
+
+        Args:
+            wait: returns once all processes have called it: all have looked before one of them changes anything.
+        """
         wait()
         with while_others_wait():
             if self.main:
-                self._begin(recipe, resume=resume)
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._write(RECIPE, _MARK + as_yaml(recipe, described=True))
+                self._clear(kept={"checkpoints"} if resume else set())
 
-    def _begin(self, recipe: Recipe, *, resume: bool) -> None:
-        kept = {"checkpoints"} if resume else set()
+    def _clear(self, kept: set[str]) -> None:
         for name in _OURS:
             target = self.path / name
             if name not in kept and target.exists():
                 shutil.rmtree(target) if target.is_dir() else target.unlink()
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "recipe.yaml").write_text(as_yaml(recipe, described=True), encoding="utf-8")
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Append one line to ``metrics.jsonl``."""
@@ -127,16 +135,17 @@ def file_name(target: str) -> str:
     return safe if safe == target else f"{safe}-{hashlib.sha256(target.encode()).hexdigest()[:8]}"
 
 
-def differing(written: dict[str, Any], recipe: Recipe) -> list[str]:
-    """The dotted keys whose values in a run's ``recipe.yaml`` are not those of ``recipe``, sorted."""
-    ours, theirs = _flat(json.loads(json.dumps(recipe.described()))), _flat(written)
+def differing(written: Path, recipe: Recipe) -> list[str]:
+    """The dotted keys whose values in the file that a run wrote are not those of ``recipe``, sorted."""
+    before = parse(written.read_text(encoding="utf-8"), str(written), [])
+    ours, theirs = _flat(json.loads(json.dumps(recipe.described()))), _flat(before.plain() if before else {})
     return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
 
 
-def _same_recipe(before: dict[str, Any], now: Recipe, folder: Path) -> None:
-    if keys := differing(before, now):
+def _same_recipe(written: Path, now: Recipe) -> None:
+    if keys := differing(written, now):
         raise RecipeError(
-            f"the run in {folder} was made by another recipe: {', '.join(keys[:5])} differ. "
+            f"the run in {written.parent} was made by another recipe: {', '.join(keys[:5])} differ. "
             "Run without --resume to start anew, or into another folder with --out."
         )
 

@@ -51,13 +51,14 @@ def negative_transfer(
     """A row a task and target that shows labels: is the served model worse than a head solved on those labels alone?
 
     The exact McNemar test over the scored rows, Holm's correction over the targets of a task. Of a target that lost,
-    heads are solved without each source in turn; ``harmed_by`` names those without which it gains, the worst first.
+    heads are solved without each source in turn; ``harmed_by`` names those without which it gains, the worst first,
+    each with ``sure``: whether that is significant too, corrected over the sources.
     """
     rows = []
     for task in setting.corpus.tasks:
         found = _sides(with_task(setting, task), planned, outcomes, task)
         tests = [
-            mcnemar(_joined(sides, "ours"), _joined(sides, "own"), np.concatenate([side.part.ids for side in sides]))
+            mcnemar(_joined(sides, "ours"), _joined(sides, "own"), np.concatenate([side.part.copies for side in sides]))
             for sides in found.values()
         ]
         for (target, sides), p in zip(found.items(), holm([test.p for test in tests]), strict=True):
@@ -65,7 +66,7 @@ def negative_transfer(
             lost = ours < own and p <= alpha
             rows.append({
                 "task": task, "target": target, "accuracy": ours, "own": own, "p_holm": p, "negative_transfer": lost,
-                "harmed_by": _harmed_by(with_task(setting, task), task, target, sides) if lost else [],
+                "harmed_by": _harmed_by(with_task(setting, task), task, target, sides, alpha) if lost else [],
             })  # fmt: skip
     if not rows:
         log.warning(
@@ -99,19 +100,21 @@ def _sides(
     return found
 
 
-def _harmed_by(setting: Setting, task: str, target: str, sides: Sequence[Side]) -> list[dict[str, Any]]:
-    """The sources without which the solved head gains on the target's scored rows, with the gain and its p value."""
-    rows = []
+def _harmed_by(setting: Setting, task: str, target: str, sides: Sequence[Side], alpha: float) -> list[dict[str, Any]]:
+    """The sources without which the solved head gains on the target's scored rows, with the gain and its p value by
+    Holm over all sources that were tried."""
+    rows: list[dict[str, Any]] = []
     sources = sorted({str(name) for side in sides for name in set(setting.corpus.domains[side.turn.teach]) - {target}})
     for source in sources:
         pairs = list(_with_and_without(setting, task, target, source, sides))
         if not pairs:
             continue
-        whole, without, ids = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        whole, without, copies = (np.concatenate(column) for column in zip(*pairs, strict=True))
         gain = float(without.mean() - whole.mean())
-        if gain > 0:
-            rows.append({"source": source, "gain_without": gain, "p": mcnemar(without, whole, ids).p})
-    return sorted(rows, key=lambda row: -row["gain_without"])
+        rows.append({"source": source, "gain_without": gain, "p": mcnemar(without, whole, copies).p})
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row |= {"p_holm": p, "sure": p <= alpha}
+    return sorted((row for row in rows if row["gain_without"] > 0), key=lambda row: -row["gain_without"])
 
 
 def _with_and_without(
@@ -126,7 +129,7 @@ def _with_and_without(
         left = set(setting.corpus.domains[less.teach]) - set(side.turn.targets)
         taught_by = setting if len(left) > 1 else unweighed(setting)
         without = _rights(taught_by, less, side.groups[kept], task, target, side.seed)
-        yield correct(solved, side.part.labels), without, side.part.ids
+        yield correct(solved, side.part.labels), without, side.part.copies
 
 
 def _rights(setting: Setting, turn: Turn, groups: Ints, task: str, target: str, seed: int) -> Rights:

@@ -54,7 +54,7 @@ def _equal() -> Any:
 class Recipe(Settings):
     """One experiment, as data. Never executes code."""
 
-    name: str = Field("run", pattern=r"^[\w.-]+$")
+    name: str = Field("run", pattern=r"^[\w-][\w.-]*$")
     seed: int = Field(0, ge=0)
     before: Recipe | None = Field(None, description="A recipe that runs first; encoder.model: before goes on from it.")
     data: Annotated[

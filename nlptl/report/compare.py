@@ -71,7 +71,8 @@ class Comparison:
             if row.domain == OVERALL:
                 table.add_section()
             p = row.test.p if row.p_holm is None else row.p_holm
-            style = {"better": "green", "worse": "red"}.get(tone({"ci95": row.ci95, "p": p}), "")
+            facts = {"ci95": row.ci95, "p": p, "only_model": row.test.only_b, "only_baseline": row.test.only_a}
+            style = {"better": "green", "worse": "red"}.get(tone(facts), "")
             table.add_row(
                 Text(f"{row.task}: {row.domain}"), str(row.n), number(row.accuracy_a), number(row.accuracy_b),
                 Text(points(row.gain), style), Text(interval(row.ci95, in_points=True)), str(row.test.only_a),
@@ -110,7 +111,7 @@ def compare(run_a: Path, run_b: Path, *, seed: int = 0) -> Comparison:
 
 
 def _rights(run: Path) -> pd.DataFrame:
-    """One row a (task, seed, id): its domain, its labels' names and whether the model was right."""
+    """One row a (task, seed, id): what it is a copy of, its domain, its labels' names, whether the model was right."""
     import pandas as pd
 
     predictions = Predictions.load(run / "predictions.parquet")
@@ -120,7 +121,7 @@ def _rights(run: Path) -> pd.DataFrame:
         given = part.labels if part.labels.ndim == 2 else np.eye(len(names))[part.labels]
         labels = [", ".join(sorted(names[row == 1])) for row in given]
         right = correct(part.probabilities[MODEL], part.labels)
-        columns = {"id": part.ids, "domain": part.domains, "labels": labels, "right": right}
+        columns = {"id": part.ids, "copy": part.copies, "domain": part.domains, "labels": labels, "right": right}
         parts.append(pd.DataFrame({"task": part.task, "seed": part.seed, **columns}))
     return pd.concat(parts, ignore_index=True)
 
@@ -135,11 +136,11 @@ def _compare_task(task: str, rows: pd.DataFrame, rng: np.random.Generator) -> li
     made = []
     for place, (name, of_domain) in enumerate(domains.items()):
         a, b = (float(of_domain.groupby("seed")[column].mean().mean()) for column in ("right_a", "right_b"))
-        ends = around(b - a, _gain(with_phantom(samples[place], of_domain["id"].nunique(), rng=rng)))
+        ends = around(b - a, _gain(with_phantom(samples[place], of_domain["copy_a"].nunique(), rng=rng)))
         made.append(Paired(task, name, len(of_domain), a, b, b - a, ends, tests[place], adjusted[place]))
     if len(made) > 1:
         a, b = (float(np.mean([getattr(row, key) for row in made])) for key in ("accuracy_a", "accuracy_b"))
-        rows_each = [of_domain["id"].nunique() for of_domain in domains.values()]
+        rows_each = [of_domain["copy_a"].nunique() for of_domain in domains.values()]
         drawn = mean_over(collapsed(samples, rows_each, rng=rng))
         ends = around(b - a, _gain(with_phantom(drawn, effective_rows(rows_each), rng=rng)))
         made.append(Paired(task, OVERALL, len(rows), a, b, b - a, ends, _test(rows), None))
@@ -147,7 +148,7 @@ def _compare_task(task: str, rows: pd.DataFrame, rng: np.random.Generator) -> li
 
 
 def _test(rows: pd.DataFrame) -> Mcnemar:
-    return mcnemar(*(rows[key].to_numpy() for key in ("right_a", "right_b", "id")))
+    return mcnemar(*(rows[key].to_numpy() for key in ("right_a", "right_b", "copy_a")))
 
 
 def _gain(samples: Floats) -> Floats:
@@ -163,5 +164,5 @@ def _resampled(rows: pd.DataFrame, seeds: Sequence[Any], draws: Floats, rng: np.
     def score(part: int, weights: Floats) -> Floats:
         return ratio(weights @ rights[part], weights.sum(axis=1, keepdims=True))
 
-    ids = [part["id"].to_numpy() for _, part in parts]
-    return bootstrap(score, ids, seed_draws=draws[:, [place for place, _ in parts]], rng=rng)
+    copies = [part["copy_a"].to_numpy() for _, part in parts]
+    return bootstrap(score, copies, seed_draws=draws[:, [place for place, _ in parts]], rng=rng)

@@ -69,7 +69,8 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in _text(path).splitlines() if line.strip()]
+    # Not splitlines, which also parts lines at characters that JSON leaves as they are, such as U+2028.
+    return [json.loads(line) for line in _text(path).split("\n") if line.strip()]
 
 
 def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:

@@ -110,9 +110,14 @@ def interval(ends: Sequence[float | None], *, in_points: bool = False) -> str:
 
 def tone(gain: Mapping[str, Any]) -> str:
     """``better`` or ``worse`` where the difference is sure: its interval leaves 0 out, and the exact test, corrected
-    over domains where there are several, agrees, since resampling a handful of rows tells nothing; else ``level``."""
+    over domains where there are several, agrees, since resampling a handful of rows tells nothing; else ``level``.
+    Of a mean over domains the test is of all their rows together, of which a large domain has the most: it may be sure
+    of the other direction."""
     (low, high), p = gain["ci95"], gain.get("p_holm", gain["p"])
-    return "level" if p > 0.05 or low <= 0 <= high else "better" if low > 0 else "worse"
+    votes = gain["only_model"] - gain["only_baseline"]
+    if p <= 0.05 and low > 0 and votes > 0:
+        return "better"
+    return "worse" if p <= 0.05 and high < 0 and votes < 0 else "level"
 
 
 def verdict(name: str, task: Mapping[str, Any]) -> str:

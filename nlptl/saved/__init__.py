@@ -3,7 +3,7 @@
 ``model.json`` says what is what; ``heads.safetensors`` holds the weights of heads, words and single domains' heads,
 ``lexical.json`` the words, ``adapter/`` a plain PEFT adapter, ``adapters/`` one a domain or task, ``body.safetensors``
 those of the encoder's own weights that learned, ``inherited.safetensors`` those that earlier runs had changed before,
-``anomaly.safetensors`` what tells strange texts.
+``anomaly.safetensors`` what tells strange texts, ``taught.safetensors`` hashes of the texts that taught it.
 The encoder itself is named, with the hash of the weights that training began from, not copied.
 """
 

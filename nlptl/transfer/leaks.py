@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nlptl.contracts import Ints
 from nlptl.errors import DataError
 from nlptl.transfer.plan import Turn
-from nlptl.transfer.words import normalise, shingles
+from nlptl.transfer.words import compared_by, shingles
 
 Texts = Sequence[str] | npt.NDArray[np.object_]
 Policy = Literal["drop", "keep", "fail"]
@@ -59,7 +59,7 @@ class Signatures:
         numbers: dict[str, int] = {}
         places = np.full(len(texts), -1, dtype=np.int64)
         for row in wanted.tolist():
-            normal = normalise(texts[row]) if pairs is None else f"{normalise(texts[row])}\n{normalise(pairs[row])}"
+            normal = compared_by(texts[row], None if pairs is None else pairs[row])
             places[row] = numbers.setdefault(normal, len(numbers))
         found = [shingles(text) for text in numbers]
         blank = MinHash(PERMUTATIONS, seed=1, hashfunc=int, scheme=SCHEME)
@@ -98,6 +98,11 @@ class Signatures:
                     index.remove(other)
                     reached.append(other)
         return group[np.searchsorted(numbers, self.texts[rows])]
+
+    def originals(self, rows: Ints, *, near: float) -> Ints:
+        """(rows,) for each of ``rows`` the first of them whose text is a copy of its own, exact or near, or itself."""
+        _, first, which = np.unique(self.groups(rows, near=near), return_index=True, return_inverse=True)
+        return np.asarray(rows[first[which]])
 
     def jaccard(self, one: int, other: int) -> float:
         """Shared shingles over all shingles of two texts."""

@@ -44,6 +44,11 @@ def normalise(text: str) -> str:
     return " ".join(folded.translate(_TABLE).split()) or " ".join(folded.split())
 
 
+def compared_by(text: str, pair: str | None) -> str:
+    """What a row is compared by: its normalised text, or both of a pair."""
+    return normalise(text) if pair is None else f"{normalise(text)}\n{normalise(pair)}"
+
+
 def shingles(normalised: str) -> npt.NDArray[np.uint32]:
     """Sorted hashes of the set of a text's ``SHINGLE`` words in a row; of a shorter text, of the whole."""
     import xxhash

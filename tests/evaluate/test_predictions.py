@@ -26,7 +26,7 @@ def test_what_is_saved_is_what_is_loaded_over_seeds_tasks_and_systems(tmp_path: 
         assert list(after.probabilities) == [
             s for s in ("model", "majority", "tfidf", "probe", "linear") if s in before.probabilities
         ]
-        for name in ("ids", "domains", "labels", "shipped"):
+        for name in ("ids", "copies", "domains", "labels", "shipped"):
             np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
         for system, values in before.probabilities.items():
             np.testing.assert_array_equal(after.probabilities[system], values)
@@ -35,7 +35,7 @@ def test_what_is_saved_is_what_is_loaded_over_seeds_tasks_and_systems(tmp_path: 
 def test_the_file_reads_well_in_pandas_and_holds_no_text(tmp_path: Path) -> None:
     path = predictions(scored(TAGS, domains={"ann": 5}), tasks=(TAGS,)).save(tmp_path / "p.parquet")
     table = pd.read_parquet(path)
-    assert list(table)[:7] == ["seed", "turn", "task", "id", "domain", "labels", "shipped"]
+    assert list(table)[:8] == ["seed", "turn", "task", "id", "copy", "domain", "labels", "shipped"]
     assert set(np.concatenate(table["labels"].to_list())) <= {"x", "y", "z"}
 
 

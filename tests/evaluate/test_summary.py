@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,23 @@ def test_a_system_against_itself_gains_nothing() -> None:
     low, high = gain.pop("ci95")
     assert gain == {"accuracy": 0, "p": 1, "only_model": 0, "only_baseline": 0}
     assert -0.05 < low < 0 < high < 0.05  # that no row tells them apart does not say that none would
+
+
+def test_copies_of_one_text_are_one_text_worth_of_evidence() -> None:
+    """Two hundred rows are forty texts, each met five times, or as many texts: the scores are the same, and the
+    intervals are about √5 times as wide, those of forty rows."""
+    part = scored(domains={"ann": 200}, skills={"model": 0.75, "majority": 0.1, "tfidf": 0.5, "probe": 0.4})
+    first = np.arange(200) // 5 * 5
+    part = replace(part, labels=part.labels[first], probabilities={n: p[first] for n, p in part.probabilities.items()})
+    apart, copies = spam_summary(part), spam_summary(replace(part, copies=part.ids[first]))
+    assert apart["overall"] == copies["overall"]
+    assert (copies["domains"]["ann"]["n"], copies["domains"]["ann"]["distinct"]) == (200, 40)
+    for metric in ("accuracy", "auc"):
+        [narrow], [wide] = (np.diff(found["overall_ci95"][metric]) for found in (apart, copies))
+        assert 1.7 < wide / narrow < 2.8
+    gain = copies["gains"]["overall"]["tfidf"]
+    assert gain["only_model"] * 5 == apart["gains"]["overall"]["tfidf"]["only_model"]
+    assert gain["p"] > apart["gains"]["overall"]["tfidf"]["p"]
 
 
 def test_few_rows_of_several_domains_are_few_rows_together() -> None:

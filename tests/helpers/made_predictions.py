@@ -42,8 +42,9 @@ def scored(
     if task.head.multilabel:
         labels = rng.integers(2, size=(len(names), len(task.labels))).astype(np.float32)
     skills = skills or {"model": 0.95, "majority": 0.1, "tfidf": 0.8, "probe": 0.7}
+    of_rows = np.array(ids or [f"{n}-{i}" for i, n in enumerate(names)], dtype=object)
     return Scored(
-        seed, "all", task.name, np.array(ids or [f"{n}-{i}" for i, n in enumerate(names)], dtype=object), names, labels,
+        seed, "all", task.name, of_rows, names, labels, of_rows,
         {system: noisy(labels, task, right, rng) for system, right in skills.items()},
         np.array(["lora"] * len(names), dtype=object),
     )  # fmt: skip

@@ -41,7 +41,7 @@ def test_order_of_rows_and_of_labels_does_not_matter_and_a_run_equals_itself(tmp
     part = scored()
     order = np.random.default_rng(0).permutation(len(part.ids))
     turned = replace(
-        part, ids=part.ids[order], domains=part.domains[order], shipped=part.shipped[order],
+        part, ids=part.ids[order], copies=part.copies[order], domains=part.domains[order], shipped=part.shipped[order],
         labels=1 - part.labels[order], probabilities={"model": part.probabilities["model"][order][:, ::-1]},
     )  # fmt: skip
     a = run(tmp_path / "a", part)
@@ -50,6 +50,17 @@ def test_order_of_rows_and_of_labels_does_not_matter_and_a_run_equals_itself(tmp
     Predictions({"spam": LabelSet(("spam", "ham"))}, (turned,)).save(b / "predictions.parquet")
     for row in compare(a, b).rows:
         assert (row.gain, row.test.p) == (0, 1) and row.ci95[0] <= 0 <= row.ci95[1]
+
+
+def test_copies_of_one_text_have_one_vote(tmp_path: Path) -> None:
+    """Ten mails are told apart, and they are one."""
+    weak, strong = (scored(domains={"ann": 60}, skills={"model": right}) for right in (1.0, 1.0))
+    copies = np.where(np.arange(60) < 10, strong.ids[0], strong.ids).astype(object)
+    wrong = weak.probabilities["model"].copy()
+    wrong[:10] = wrong[:10, ::-1]
+    weak, strong = replace(weak, copies=copies, probabilities={"model": wrong}), replace(strong, copies=copies)
+    [row] = compare(run(tmp_path / "a", weak), run(tmp_path / "b", strong)).rows
+    assert (row.n, row.test.only_b, row.test.p) == (60, 1, 1.0) and row.ci95[0] <= 0
 
 
 def test_rows_of_one_run_alone_are_counted_and_left_out(tmp_path: Path) -> None:

@@ -102,3 +102,9 @@ def test_names_of_series_tell_seeds_and_turns_apart(run_folder: Path) -> None:
     (chart,) = _charts(entries)
     assert [name for name, _, _ in chart.lines] == ["loss seed 0 turn ann", "loss seed 1 turn ann"]
     assert EVIL  # the folder's fixture puts it into every file
+
+
+def test_a_refused_row_may_quote_any_line_separator(run_folder: Path) -> None:
+    rejection = {"file": "mail.csv", "line": 7, "reason": "no label\x85", "excerpt": "a\u2028b\u2029c\x1ed"}
+    (run_folder / "rejected.jsonl").write_text(json.dumps(rejection, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert "a\u2028b\u2029c" in write_page(run_folder).read_text(encoding="utf-8")

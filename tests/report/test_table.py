@@ -60,8 +60,15 @@ def test_a_loss_is_told_with_its_size_and_interval_and_how_sure_it_is(results: R
      ([-0.2, -0.1], 0.01, "worse"), ([-0.1, 0.2], 0.01, "level")],
 )  # fmt: skip
 def test_one_row_makes_nothing_sure_whatever_its_interval(ci95: list[float], p: float, expected: str) -> None:
-    assert tone({"ci95": ci95, "p": p}) == expected
-    assert tone({"ci95": ci95, "p": 0.0, "p_holm": p}) == expected
+    votes = {"only_model": 9, "only_baseline": 1} if ci95[1] > 0 else {"only_model": 1, "only_baseline": 9}
+    assert tone({"ci95": ci95, "p": p, **votes}) == expected
+    assert tone({"ci95": ci95, "p": 0.0, "p_holm": p, **votes}) == expected
+
+
+def test_a_mean_of_domains_and_a_test_of_all_rows_that_disagree_make_nothing_sure() -> None:
+    """Five small domains gain, and a large one loses more rows than they win."""
+    assert tone({"ci95": [0.05, 0.15], "p": 1e-6, "only_model": 140, "only_baseline": 300}) == "level"
+    assert tone({"ci95": [-0.15, -0.05], "p": 1e-6, "only_model": 300, "only_baseline": 140}) == "level"
 
 
 def test_marks_follow_the_interval_of_the_gain(results: Results) -> None:
