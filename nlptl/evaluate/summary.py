@@ -53,8 +53,8 @@ def summarise(
         (the other systems), ``gains`` (of the model's accuracy over each of them, and over the better of tfidf and
         probe, chosen domain by domain as the more accurate one on the very rows scored, which favours the baselines),
         ``confusion`` (rows: truth, columns: answers, summed over seeds; for a multilabel task one such 2 × 2 table a
-        label), ``reliability`` (the bins behind ``ece``, all seeds together) and ``seeds``. Keys of each are in
-        DESIGN's section on the run folder.
+        label), ``reliability`` (the bins behind ``ece``, all seeds together) and ``seeds``. ``docs/results.md`` says
+        what the keys of each mean.
     """
     wanted = tuple(settings.metrics if metrics is None else metrics)
     return {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Results(Mapping[str, Any]):
-    """A read-only view of ``results.json``; prints as a table. Keys are those of DESIGN's section on the run folder."""
+    """A read-only view of ``results.json``; prints as a table. ``docs/results.md`` says what every key means."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values: dict[str, Any] = _plain(values)
