@@ -129,6 +129,12 @@ def test_any_command_that_is_interrupted_is_130(replace: Replace) -> None:
     assert status("predict", "model", "in.csv", "-o", "out.csv") == 130
 
 
+def test_show_without_a_recipe_says_what_writes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("show") == 2
+    said = capsys.readouterr().err
+    assert "nlptl init" in said and "recipes/" not in said  # a wheel holds no recipes
+
+
 def test_all_problems_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("check", "spam.yaml", "train.lr=fast", "seed=-1", "encoder.pool=lats") == 2
     assert capsys.readouterr().err.startswith("error: 3 problems in spam.yaml:\n  override 'encoder.pool=lats'")

@@ -190,7 +190,7 @@ def test_every_domain_in_turn(tiny_encoder: Path, table: Path, tmp_path: Path) -
     assert run.results["matrix"]["ann"]["ann"] is None and run.results["matrix"]["ann"]["bob"] > 0.5
     assert [seed["seed"] for seed in run.results["tasks"]["spam"]["seeds"]] == [0, 1]
     assert nlptl.load(tmp_path / "model" / "bob").predict(["win"]).shape == (1, 3)
-    with pytest.raises(nlptl.RunError, match="did you mean 'bob'"):
+    with pytest.raises(nlptl.DataError, match="did you mean 'bob'"):
         run.predict(["win"], domain="bobb")
 
 

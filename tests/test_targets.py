@@ -177,15 +177,17 @@ def test_a_run_answers_many_domains_in_one_call(run: nlptl.Run, chosen: nlptl.Ru
 
 def test_domains_that_cannot_be_served_are_told_row_by_row(run: nlptl.Run) -> None:
     with pytest.raises(
-        nlptl.RunError, match=r"3 of 4 texts are of domains without.* 'zed' \(2\), none named \(1\)\. Each"
+        nlptl.DataError, match=r"3 of 4 texts are of domains without.* 'zed' \(2\), none named \(1\)\. Each"
     ):
         run.predict(TEXTS[:4], domain=["zed", "ann", None, "zed"])
-    with pytest.raises(nlptl.RunError, match=r"2 of 2 texts are of no domain\. Each target.*\(ann, bob"):
+    with pytest.raises(nlptl.DataError, match=r"2 of 2 texts are of no domain\. Each target.*\(ann, bob"):
         run.predict(TEXTS[:2])
     with pytest.raises(nlptl.DataError, match="2 texts and 3 domains were given"):
         run.predict(TEXTS[:2], domain=["ann", "cy", "dee"])
     with pytest.raises(nlptl.DataError, match=r"domain of text 1 is \['ann'\] \(not text: list\)"):
         run.predict(TEXTS[:2], domain=["ann", ["ann"]])  # type: ignore[list-item]
+    with pytest.raises(nlptl.DataError, match=r"none for domain 'qqq'\. Choices: ann"):
+        run.model("qqq")
 
 
 def test_the_shared_model_can_be_saved_alone(chosen: nlptl.Run, tmp_path: Path) -> None:

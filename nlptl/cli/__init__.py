@@ -139,7 +139,7 @@ def show(
     elif schema:
         echo(json.dumps(Recipe.json_schema(), indent=2))
     else:
-        raise RecipeError("show needs a recipe, such as 'nlptl show recipes/quickstart.yaml', or --schema.")
+        raise RecipeError("show needs a recipe, such as 'nlptl init DATA' writes for your data, or --schema.")
 
 
 @app.command("list")

@@ -130,7 +130,7 @@ def metric(given: str | evaluate.EvaluationModule, *, config_name: str | None = 
     choices = metric_names()
     if given not in choices:
         raise RecipeError(
-            f"evaluate.metrics: no metric {given!r}{nearest(given, choices)} Choices: {', '.join(choices)}. "
+            f"evaluate.metrics: no metric {given!r}{nearest(given, choices) or '.'} Choices: {', '.join(choices)}. "
             "From Python, pass a module that you loaded yourself."
         )
     kind = globals()[class_name(given)] if given in METRICS else third_party_metric(given)

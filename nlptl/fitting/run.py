@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nlptl.errors import RunError, nearest
+from nlptl.errors import DataError, nearest
 from nlptl.fitting.folder import file_name
 from nlptl.recipe import Recipe
 from nlptl.report.results import Results
@@ -51,8 +51,8 @@ class Run:
             domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column).
 
         Raises:
-            RunError: each target has a model of its own, a text is of none of them, and there is none for others.
-            DataError: a text is not a string, or there is not one domain a text.
+            DataError: a text is not a string, there is not one domain a text, or each target has a model of its own, a
+                text is of none of them, and there is none for others.
         """
         texts = listed(texts)
         domains, pairs = domains_of(domain, len(texts)), None if text_pair is None else list(text_pair)
@@ -60,7 +60,7 @@ class Run:
             return next(iter(self.models.values())).predict(texts, pairs, domain=domains)
         lacking = Counter(name for name in domains if name not in self.models)
         if lacking and self.shared is None:
-            raise RunError(without_model(lacking, len(texts), sorted(self.models)))
+            raise DataError(without_model(lacking, len(texts), sorted(self.models)))
         by_model = rows_of_each(name if name in self.models else None for name in domains)
         return in_order(
             (
@@ -78,14 +78,15 @@ class Run:
         """The model that serves ``domain``; where there is only one model, that one.
 
         Raises:
-            RunError: each target has a model of its own, ``domain`` is none of them, and there is none for others.
+            DataError: each target has a model of its own, ``domain`` is none of them, and there is none for others.
         """
         if not self._several:
             return self.models["all"]
         served = self.shared if domain is None else self.models.get(domain, self.shared)
         if served is None:
-            raise RunError(
-                f"this run made one model a target and none for domain {domain!r}{nearest(str(domain), self.models)} "
+            hint = nearest(str(domain), self.models) or "."
+            raise DataError(
+                f"this run made one model a target and none for domain {domain!r}{hint} "
                 f"Choices: {', '.join(self.models)}."
             )
         return served

@@ -150,8 +150,7 @@ def fit_domains(
 def _check(model: Model, domains: Sequence[str], labels: Mapping[str, Sequence[Any]], *, replace_old: bool) -> None:
     if not model.domain_heads:
         raise ModelError(
-            "this model has no per-domain heads to add one to; fit it with heads.<task>.per: domain, such as "
-            "recipes/per_user_heads.yaml does."
+            "this model has no per-domain heads to add one to; run its recipe again with heads.<task>.per: domain."
         )
     for name, values in labels.items():
         if name not in model.domain_heads:

@@ -85,7 +85,7 @@ def test_names_that_are_neither_shipped_nor_installed_are_refused(monkeypatch: p
     monkeypatch.setattr(evaluate, "load", must_not_run)
     with pytest.raises(RecipeError, match=r"no metric 'acuracy'; did you mean 'accuracy'.*recall_at_loss"):
         metrics.metric("acuracy")
-    with pytest.raises(RecipeError, match=r"no metric './script'"):
+    with pytest.raises(RecipeError, match=r"no metric './script'\. Choices"):
         scorers(["./script"], SPAM, max_loss=0.01)
 
 
