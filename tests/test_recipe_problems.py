@@ -196,6 +196,8 @@ def test_a_rule_between_sections(tmp_path: Path, text: str, expected: str) -> No
     ("heads_", "expected"),
     [
         ("{domain: {kind: linear, column: x}}", "2: heads.domain: 'domain' is the name of a column of its own"),
+        ("{problem: {kind: linear}}", "2: heads.problem: 'problem' is the name of a column of its own"),
+        ("{a.b: {kind: linear}}", "2: heads.a.b: 'a.b' must be a name without a dot"),
         ("{x: {kind: linear, column: text}}", "2: heads.x.column: 'text' is the column of the text"),
         ("{x: {kind: linear, source: sms}}", "2: heads.x.source: no source of data is named 'sms'. data is one source"),
         ("{x: {kind: linear, labels: [a, a, b]}}", "2: heads.x.labels: 'a' is there twice"),

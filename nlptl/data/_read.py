@@ -16,13 +16,11 @@ from nlptl.data import _cells
 from nlptl.data._files import FILE, LINE
 from nlptl.data._ids import fill_ids
 from nlptl.errors import DataError, RecipeError, nearest
+from nlptl.recipe.rules_labels import RESERVED
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset, Features
-
-RESERVED = ("text", "text_pair", "domain", "time", "split", "id")
-"""The columns beside the tasks'."""
 
 _NO_DOMAIN = "(none)"
 _SHOWN = 3

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from nlptl.data._files import FileSource
 from nlptl.errors import DataError
 from nlptl.predict.rows import Row, length_of, rows_of, source_like
-from nlptl.predict.told import PROBLEM, tell
+from nlptl.predict.told import tell
 from nlptl.progress import bar
+from nlptl.recipe.rules_labels import PROBLEM
 from nlptl.saved import Model, load
 from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.targets import TargetModels

@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from nlptl.recipe.rules_labels import PROBLEM
 from nlptl.saved import Model
 from nlptl.saved.targets import TargetModels
 
-PROBLEM = "problem"
-"""The column that says why a row has no answer, as ``what: detail``."""
 SHOWN = 5
 
 log = logging.getLogger("nlptl")

@@ -10,16 +10,20 @@ Problems: TypeAlias = Iterator[tuple[KeyPath, str]]
 
 RESERVED = ("text", "text_pair", "domain", "time", "split", "id")
 """Columns of every data set that is read; a task's labels are the column named as the task."""
+PROBLEM = "problem"
+"""The column of answered files that says why a row has no answer, as ``what: detail``."""
 
 
 def task_names(heads: Any) -> Problems:
-    """Whether each task's name is free to be a column."""
+    """Whether each task's name is free to be a column, of data and of answers, and a step of a dotted setting."""
     for task in heads:
-        if task in RESERVED:
-            yield (
-                ("heads", task),
-                f"{task!r} is the name of a column of its own; name the task after what it tells apart.",
-            )
+        if task in (*RESERVED, PROBLEM):
+            why = "is the name of a column of its own"
+        elif "." in task or not task.strip():
+            why = "must be a name without a dot: settings are heads.<task>.<key>, columns of answers <task>.<label>"
+        else:
+            continue
+        yield ("heads", task), f"{task!r} {why}; name the task after what it tells apart, and its labels by column."
 
 
 def anomalies_are_no_label(heads: Any, evaluate: Any) -> Problems:
