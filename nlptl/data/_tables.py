@@ -44,4 +44,8 @@ def _name(feature: Any, value: Any) -> str | None:
 
 
 def _names(feature: Any, values: Any) -> list[str] | None:
-    return None if values is None else [feature.names[int(value)] for value in values]
+    """The names of a list of class labels; null where the list holds nothing but −1 for no label."""
+    if values is None:
+        return None
+    names = [name for name in (_name(feature, value) for value in values) if name is not None]
+    return names if names or not len(values) else None

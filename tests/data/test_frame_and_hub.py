@@ -24,7 +24,7 @@ def classes() -> Dataset:
         "text": Value("string"), "label": ClassLabel(names=["ham", "spam"]), "many": List(ClassLabel(names=["x", "y"])),
     })  # fmt: skip
     return Dataset.from_dict(
-        {"text": list("abc"), "label": [1, -1, None], "many": [[1, 0], [], None]}, features=features
+        {"text": list("abc"), "label": [1, -1, None], "many": [[1, -1, 0], [], None]}, features=features
     )
 
 
@@ -78,6 +78,12 @@ def test_class_labels_become_their_names() -> None:
     rows = Frame(table=classes()).frame(Quarantine())
     assert rows["label"].tolist() == ["spam", None, None]
     assert rows["many"].tolist() == [["y", "x"], [], None]
+
+
+def test_a_list_of_no_class_label_is_a_row_without_labels() -> None:
+    features = Features({"text": Value("string"), "many": List(ClassLabel(names=["x", "y"]))})
+    rows = Frame(table=Dataset.from_dict({"text": ["a", "b"], "many": [[-1], [-1, 0]]}, features=features))
+    assert rows.frame(Quarantine())["many"].tolist() == [None, ["x"]]
 
 
 def test_a_dataset_dict_keeps_its_splits() -> None:
