@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from nlptl import __version__
@@ -234,6 +235,13 @@ def test_compare_prints_the_table(replace: Replace, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "runs/a against runs/b\n"
 
 
+def test_suggest_prints_ids_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"id": "[red]7[/blue]", "domain": "a", "text": "win", "answer": "spam", "margin": 0.1}
+    monkeypatch.setattr(Recipe, "suggest", lambda *_: pd.DataFrame([row]))
+    assert status("suggest", "spam.yaml") == 0
+    assert "[red]7[/blue]" in capsys.readouterr().out
+
+
 # --- init -------------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +301,62 @@ def test_init_looks_at_the_data(name: str, content: str, expected: dict[str, Any
     found = Recipe.load("recipe.yaml").data
     assert {key: getattr(found, key) for key in expected} == expected
     assert status("check", "recipe.yaml") == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [((True, False), ("false", "true")), ((1.0, 0.0), ("0", "1")), ((0.5, 2.0), ("0.5", "2")), (("No", "Yes"), None)],
+    ids=str,
+)
+def test_init_names_labels_as_they_are_read(labels: tuple[Any, Any], names: Any, folder: Path) -> None:
+    rows = {"text": [f"this is text {n}" for n in range(30)], "y": [labels[n % 2] for n in range(30)]}
+    pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
+    assert status("init", "rows.parquet") == 0
+    assert Recipe.load("recipe.yaml").heads["y"].labels == (names or labels)
+    assert status("check", "recipe.yaml") == 0
+
+
+@pytest.mark.parametrize("name", ["2024", "true", "1e3", "null"])
+def test_init_keeps_names_that_yaml_would_read_as_something_else(name: str, folder: Path) -> None:
+    (folder / f"{name}.csv").write_text(MAIL, encoding="utf-8")
+    assert status("init", f"{name}.csv") == 0
+    assert Recipe.load("recipe.yaml").name == name
+
+
+def test_init_leaves_nothing_that_does_not_load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nlptl.cli.draft.inline", str)
+    (folder / "2024.csv").write_text(MAIL, encoding="utf-8")
+    assert status("init", "2024.csv") == 2
+    assert "recipe.yaml:5: name: 2024 is not text" in capsys.readouterr().err
+    assert not (folder / "recipe.yaml").exists()
+
+
+def test_init_shows_control_characters_as_question_marks(folder: Path) -> None:
+    made = MAIL.replace(",spam,", ",sp\x07am,").replace(",a\n", ",a\x0bb\n")
+    (folder / "odd.csv").write_text(made, encoding="utf-8")
+    assert status("init", "odd.csv") == 0
+    assert "sp?am 10" in (folder / "recipe.yaml").read_text(encoding="utf-8")
+    assert "sp\x07am" in (next(iter(Recipe.load("recipe.yaml").heads.values())).labels or ())
+    assert status("check", "recipe.yaml") == 0
+
+
+@pytest.mark.parametrize("name", ["text", "problem", "a.b"])
+def test_init_names_no_task_as_no_task_can_be_named(name: str, folder: Path) -> None:
+    table = MAIL.replace("text,label,user", f"mail,{name},user").replace("spam", "good")
+    (folder / "x.csv").write_text(table, encoding="utf-8")
+    assert status("init", "x.csv") == 0
+    [(task, head)] = Recipe.load("recipe.yaml").heads.items()
+    assert (task, head.column) == ("answer", name)
+
+
+@pytest.mark.parametrize("name", ["development", "Eval", "unlabel"])
+def test_init_knows_the_names_of_splits_that_are_read(name: str, folder: Path) -> None:
+    rows = (f"this is text {n},{n % 2},{('train', name)[n % 2]}\n" for n in range(30))
+    (folder / "x.csv").write_text("text,label,split\n" + "".join(rows), encoding="utf-8")
+    assert status("init", "x.csv") == 0
+    assert Recipe.load("recipe.yaml").first_source.split == "split"
 
 
 @pytest.mark.parametrize("name", ["notes.docx", "numbers.csv"])

@@ -98,6 +98,7 @@ def test_one_mistake(tmp_path: Path, text: str, expected: str) -> None:
         ("train.=3", "override 'train.=3': train.: names no setting."),
         ("extends=b.yaml", "override 'extends=b.yaml': extends: extends is for files"),
         ("train.lr=[1", "override 'train.lr=[1': this is not YAML"),
+        ("name=a\x00", "override 'name=a\\x00': this is not YAML: it holds the control character U+0000"),
         ("train.epoch=1", "override 'train.epoch=1': train.epoch: unknown key; did you mean 'epochs'?"),
         (
             "heads.spam.labels.5=x",
@@ -127,6 +128,7 @@ def test_one_mistaken_override(tmp_path: Path, override: str, expected: str) -> 
         ("data:\n\tkind: csv\n", "Indent with spaces"),
         ("a: &x [*x]\n", "aliases"),
         ("a: 1\n---\nb: 2\n", "not YAML"),
+        ("data: {kind: csv,\n  path: a\x07.csv}\n", r"recipe\.yaml:2: this is not YAML: .* control character U\+0007"),
     ],
 )
 def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, said: str) -> None:

@@ -261,12 +261,10 @@ def init(
 ) -> None:
     """Look at data and write a commented recipe for it."""
     from nlptl.cli.draft import draft
-    from nlptl.recipe import Recipe
 
     if output.exists():
         raise RecipeError(f"{str(output)!r} exists already; name another file with -o.")
     write_asked(output, draft(data, output))
-    Recipe.load(output)
     echo(f"Recipe: {output}. Read it, then: nlptl run {output}")
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlptl.data._cells import SPLIT_OF, Refused, as_name
 from nlptl.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,7 +28,6 @@ NAMES = {
 }
 """Names that columns of each role go by, likeliest first."""
 
-SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "unlabelled", "unlabeled", "unsupervised"}
 DATED = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})\b"
 """How a cell begins that is a date whatever its column is called."""
 LONG_WORDS = 96
@@ -76,10 +78,16 @@ def guess(table: pd.DataFrame) -> Columns:
 
 
 def counts(column: pd.Series[Any]) -> dict[str, int]:
-    """How often each value occurs, most frequent first; empty cells and nulls do not count."""
-    filled = column.dropna()
-    filled = filled[filled.astype(str).str.strip() != ""]
-    return {str(value): int(count) for value, count in filled.astype(str).value_counts().items()}
+    """How often each name occurs, made as the reader makes it, most frequent first; cells without one do not count."""
+    return dict(Counter(_names(column)).most_common())
+
+
+def _names(column: pd.Series[Any]) -> Iterator[str]:
+    for value in column:
+        with suppress(Refused):
+            name = as_name(value)
+            if name is not None:
+                yield name
 
 
 def share_long(column: pd.Series[Any]) -> float:
@@ -129,7 +137,7 @@ def _fewest_values(table: pd.DataFrame, columns: list[str]) -> str | None:
 
 def _holds_splits(column: pd.Series[Any]) -> bool:
     found = {value.lower() for value in counts(column)}
-    return bool(found) and found <= SPLITS
+    return bool(found) and found <= SPLIT_OF.keys()
 
 
 def _holds_ids(column: pd.Series[Any]) -> bool:

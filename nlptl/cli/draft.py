@@ -13,7 +13,9 @@ from nlptl.contracts import Quarantine, Source
 from nlptl.data._guess import kind_of, looked_at
 from nlptl.data._read import reasons
 from nlptl.errors import DataError
-from nlptl.recipe.rules_labels import RESERVED
+from nlptl.recipe import Recipe
+from nlptl.recipe.file import written
+from nlptl.recipe.rules_labels import task_names
 from nlptl.recipe.yaml import inline
 from nlptl.registry import find
 
@@ -32,6 +34,7 @@ def draft(data: Path, output: Path) -> str:
 
     Raises:
         DataError: the data is absent, of no known format, or without text.
+        RecipeError: the recipe would not load.
     """
     settings = _source(data)
     source = find("data", settings["kind"])(**settings)
@@ -45,11 +48,11 @@ def draft(data: Path, output: Path) -> str:
     rejected = f", {len(quarantine)} more cannot be read" if len(quarantine) else ""
     name = re.sub(r"[^\w.-]+", "-", data.stem) or "run"
     lines = [
-        f"# Written by nlptl init {__version__} from {data}: {len(table):,} rows{rejected}.",
+        f"# Written by nlptl init {__version__} from {_plain(data)}: {len(table):,} rows{rejected}.",
         "# What follows is guessed from the columns; correct what is guessed wrong.",
-        f"# Run:     nlptl run {output}",
-        f"# Change:  append train.lr=1e-4, or edit; nlptl show {output} prints every setting and its default.",
-        f"name: {name}",
+        f"# Run:     nlptl run {_plain(output)}",
+        f"# Change:  append train.lr=1e-4, or edit; nlptl show {_plain(output)} prints every setting and its default.",
+        f"name: {inline(name)}",
         "seed: 0",
         "data:",
         *_data(settings, columns, table),
@@ -59,7 +62,10 @@ def draft(data: Path, output: Path) -> str:
         *_heads(columns, table),
         *_metrics(columns, table),
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    document = written(text, output)
+    Recipe.model_validate(document.root.plain(), context=document)  # nothing is written that would not load
+    return text
 
 
 def _source(data: Path) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def _data(settings: dict[str, Any], columns: Columns, table: pd.DataFrame) -> It
         yield "  # domain: COLUMN  # whom each text belongs to (user, mailbox, product); none was found"
     if columns.time:
         times = table[columns.time].dropna().astype(str)
-        yield f"  time: {inline(columns.time)}  # {times.min()} to {times.max()}"
+        yield f"  time: {inline(columns.time)}  # {_plain(times.min())} to {_plain(times.max())}"
     for role, column in (("id", columns.id), ("split", columns.split)):
         if column:
             seen = f"  # {_seen(counts(table[column]), 'splits')}" if role == "split" else ""
@@ -128,7 +134,7 @@ def _task(columns: Columns, table: pd.DataFrame) -> str:
     positive = _positive(columns, table)
     if positive in CAUGHT[:5]:
         return str(positive)
-    return columns.label if columns.label and columns.label not in RESERVED else "answer"
+    return columns.label if columns.label and not any(task_names([columns.label])) else "answer"
 
 
 def _metrics(columns: Columns, table: pd.DataFrame) -> Iterator[str]:
@@ -143,8 +149,13 @@ def _positive(columns: Columns, table: pd.DataFrame) -> str | None:
 
 
 def _seen(found: dict[str, int], what: str) -> str:
-    shown = ", ".join(f"{' '.join(value.split())[:30]} {count:,}" for value, count in list(found.items())[:SHOWN])
+    shown = ", ".join(f"{_plain(value)[:30]} {count:,}" for value, count in list(found.items())[:SHOWN])
     return f"{len(found)} {what}: {shown}{', …' if len(found) > SHOWN else ''}"
+
+
+def _plain(value: object) -> str:
+    """``value`` on one line, with a ? for each sign that a comment in YAML cannot hold."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(value).split()))
 
 
 def _unlabelled(found: dict[str, int], table: pd.DataFrame) -> str:

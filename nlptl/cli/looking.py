@@ -65,7 +65,7 @@ def suggest(
     for row in found.itertuples():
         text = " ".join(row.text.split())
         answer = ("–", "–") if row.answer is None else (row.answer, f"{row.margin:.3f}")
-        table.add_row(row.id, Text(row.domain), *map(Text, answer), Text(text[:EXCERPT]))
+        table.add_row(Text(str(row.id)), Text(row.domain), *map(Text, answer), Text(text[:EXCERPT]))
     console().print(table)
 
 

@@ -42,6 +42,12 @@ def read(path: Path, overrides: tuple[str, ...]) -> Document:
     return _overridden(Document(path, _read_with_bases(path, problems, (), None), problems), overrides)
 
 
+def written(text: str, path: Path) -> Document:
+    """The recipe that is ``text``, as the file ``path`` would hold it; it extends none."""
+    problems: list[str] = []
+    return Document(path, _root(text, path, problems), problems)
+
+
 def laid_over(values: Mapping[str, Any], overrides: Sequence[str], path: Path) -> Document:
     """``overrides`` upon plain ``values``, as a document about ``path``."""
     return _overridden(Document(path, _located(values, str(path))), overrides)
@@ -93,6 +99,11 @@ def _read_one(path: Path, problems: list[str], where: str) -> Located:
         raise RecipeError(f"{where}there is no recipe {str(path)!r}.{there}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{where}{str(path)!r} cannot be read as a recipe: {error}.") from None
+    return _root(text, path, problems, where)
+
+
+def _root(text: str, path: Path, problems: list[str], where: str = "") -> Located:
+    """The sections that ``text``, written in the file ``path``, holds."""
     root = parse(text, str(path), problems)
     if root is None or not isinstance(root.value, dict):
         content = "is empty" if root is None else "is no mapping"

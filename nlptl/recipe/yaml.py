@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import yaml
+from yaml.reader import ReaderError
 
 from nlptl.errors import RecipeError
 
@@ -114,17 +115,21 @@ def parse(text: str, name: str, problems: list[str], *, place: str | None = None
     Raises:
         RecipeError: the text is not YAML at all.
     """
-    loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
-        raise RecipeError(_syntax(error, name, place)) from None
-    finally:
-        loader.dispose()
+        raise RecipeError(_syntax(error, text, name, place)) from None
     return None if node is None else _Reader(name, place, problems).located(node, node, ())
 
 
-def _syntax(error: yaml.YAMLError, name: str, place: str | None) -> str:
+def _syntax(error: yaml.YAMLError, text: str, name: str, place: str | None) -> str:
+    if isinstance(error, ReaderError):
+        line, sign = text.count("\n", 0, error.position) + 1, f"U+{ord(text[error.position]):04X}"
+        return f"{place or f'{name}:{line}'}: this is not YAML: it holds the control character {sign}; take it out."
     mark = getattr(error, "problem_mark", None)
     where = place or (f"{name}:{mark.line + 1}" if mark else name)
     problem = getattr(error, "problem", None) or str(error)
