@@ -162,6 +162,14 @@ class TaskHead(nn.Module):
         return last
 
 
+class ByTask(nn.ModuleDict):
+    """Modules by task, whatever the task is called: ``nn.ModuleDict`` refuses names of its own attributes, such as
+    ``type`` or ``keys``, which nobody asks for as attributes here."""
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        self._modules[key] = module
+
+
 class Network(nn.Module):
     """The encoder with a head for each task."""
 
@@ -172,7 +180,7 @@ class Network(nn.Module):
         self.text_scores = dict(text_scores or {})
         """By task whose head reads texts itself, what it reads them with."""
         self.backbone = backbone
-        self.heads = nn.ModuleDict(heads)
+        self.heads = ByTask(heads)
         self.objective = Objective()
         """What training minimises; the loss is the plain one whenever the network is not in training."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nlptl.contracts import UNLABELLED, Ints
 from nlptl.contracts.adapt import Step, Term, View
-from nlptl.model import Batch, Examples, Network, TaskHead
+from nlptl.model import Batch, ByTask, Examples, Network, TaskHead
 from nlptl.train.batches import share_of
 from nlptl.train.gather import gathered
 from nlptl.train.guessing import Guessing
@@ -51,7 +51,7 @@ class Adaptation:
                 name: term.layers(head.last.in_features, len(head.task.labels))
                 for name, head in network.task_heads.items()
             }
-            self.layers[term.kind] = nn.ModuleDict({name: layers for name, layers in found.items() if layers})
+            self.layers[term.kind] = ByTask({name: layers for name, layers in found.items() if layers})
         if guessing is not None:
             self.layers[GUESSED] = guessing.head
         self.keeps = next((term.keeps for term in terms if term.keeps is not None), None)
