@@ -1,5 +1,6 @@
 """Per-domain heads from recipe to saved model: who is served by what, what is kept, and one user more."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from safetensors import safe_open
 
 import nlptl
-from nlptl.cli import main
+from nlptl.cli import domains, main
+from nlptl.cli.domains import add_domains
 from nlptl.contracts import Task
 from nlptl.fitting.domains import fit_domain_heads
 from nlptl.heads import Linear
@@ -17,7 +19,7 @@ from nlptl.heads._domains import Deviations, Spread
 from nlptl.heads._scaling import Scaling
 from nlptl.heads._solved import solve_head
 from nlptl.predict import predict_file
-from nlptl.saved.domains import METADATA, DomainHeads
+from nlptl.saved.domains import METADATA, DomainHeads, fit_domains
 
 ODD = ("ann.b@x.org", "bö/b", "c d")
 """Names with dots, slashes, letters beyond ASCII and spaces."""
@@ -88,6 +90,23 @@ def test_a_domain_without_labels_or_unknown_has_the_shared_head(run: nlptl.Run) 
     pd.testing.assert_frame_equal(mixed, pd.concat(alone, ignore_index=True), atol=1e-5)
     with pytest.raises(nlptl.DataError, match="2 texts and 3 domains"):
         model.predict(TEXTS, domain=["a", "b", "c"])
+
+
+def test_rows_without_a_domain_are_served_as_they_were_scored(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of no user mean the opposite of what others mean."""
+    rows = mail()
+    rows.assign(user=rows.user.where(rows.user != "c d", None)).to_parquet(tmp_path / "mail.parquet")
+    transfer = {"target": ["ann.b@x.org", "bö/b", "(none)"]}
+    run = nlptl.fit(recipe(tiny_encoder, tmp_path / "mail.parquet", transfer=transfer), out=tmp_path / "run")
+    assert run.results["domains"]["(none)"]["shipped"] == "per_domain"
+    for domain in (None, [None, float("nan")], [" ", ""], "(none)"):
+        assert list(run.predict(TEXTS, domain=domain)["spam"]) == ["ham", "spam"]  # type: ignore[arg-type]
+    pd.DataFrame({"text": TEXTS, "user": [None, ""]}).to_csv(tmp_path / "in.csv", index=False)
+    answers = pd.read_csv(predict_file(run.folder, tmp_path / "in.csv", tmp_path / "out.csv"))
+    assert list(answers["spam"]) == ["ham", "spam"] and answers["domain"].isna().all()
+    assert "by what all domains share" not in caplog.text
 
 
 def test_saved_and_loaded_it_answers_the_same(run: nlptl.Run) -> None:
@@ -258,6 +277,40 @@ def test_add_domain_reads_what_recipes_read(
         assert list(nlptl.load(folder).predict(TEXTS, domain=name)["spam"]) == ["ham", "spam"]
     (tmp_path / "a.docx").touch()
     assert add(str(tmp_path / "a.docx"), "--name", "y") == 2 and "known endings: .csv, .eml" in capsys.readouterr().err
+
+
+def test_a_table_for_add_domain_is_no_source_of_the_recipe(run: nlptl.Run, tmp_path: Path) -> None:
+    folder = run.save(tmp_path / "model")
+    described = json.loads((folder / "model.json").read_text())
+    described["tasks"]["spam"]["head"]["source"] = "mails"  # of several sources, the one with the labels
+    (folder / "model.json").write_text(json.dumps(described))
+    mail().query("user == 'c d'").to_csv(tmp_path / "labels.csv", index=False)
+    assert add_domains(folder, tmp_path / "labels.csv", name=" z.z ") == {"z.z": (40, 40)}
+    assert list(nlptl.load(folder).predict(TEXTS, domain="z.z")["spam"]) == ["ham", "spam"]
+    for nobody in ("", "  "):
+        with pytest.raises(nlptl.DataError, match="names no domain; give its name"):
+            add_domains(folder, tmp_path / "labels.csv", name=nobody)
+    model = nlptl.load(folder)
+    model.add_domain(" y ", TEXTS * 6, ["spam", "ham"] * 6)
+    assert "y" in model.domains
+
+
+def test_heads_that_another_command_changed_meanwhile_are_not_lost(
+    run: nlptl.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run.save(tmp_path / "model")
+    mail().query("user == 'c d'").to_csv(tmp_path / "labels.csv", index=False)
+
+    def meanwhile(*given: Any, **settings: Any) -> Any:
+        monkeypatch.setattr(domains, "fit_domains", fit_domains)
+        add_domains(folder, tmp_path / "labels.csv", name="first")
+        return fit_domains(*given, **settings)
+
+    monkeypatch.setattr(domains, "fit_domains", meanwhile)
+    with pytest.raises(nlptl.ModelError, match=r"were changed meanwhile.*run it again"):
+        add_domains(folder, tmp_path / "labels.csv", name="second")
+    assert set(nlptl.load(folder).domains) == {*ODD, "first"}
+    assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
 
 
 def test_a_body_that_learns_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:

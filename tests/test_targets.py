@@ -190,6 +190,27 @@ def test_domains_that_cannot_be_served_are_told_row_by_row(run: nlptl.Run) -> No
         run.model("qqq")
 
 
+def test_rows_without_a_domain_have_the_model_that_they_were_scored_with(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = mail(24, PEOPLE)
+    rows.assign(seen=rows.user.where(rows.user != "cy", None)).to_parquet(tmp_path / "mail.parquet")
+    recipe = nlptl.Recipe(
+        data={"kind": "parquet", "path": str(tmp_path / "mail.parquet"), "domain": "seen"},
+        transfer={"protocol": "leave_one_out", "hold_out": 0.5},
+        encoder={"model": str(tiny_encoder), "max_length": 24},
+        heads={"spam": {"kind": "linear", "column": "label"}},
+        evaluate={"bootstrap": 100},
+    )
+    run = nlptl.fit(recipe, out=tmp_path / "run")
+    model = nlptl.load(run.folder)
+    expected = model.predict(TEXTS, domain="(none)")
+    for served in (run, model):
+        pd.testing.assert_frame_equal(served.predict(TEXTS, domain=[None] * 6), expected, atol=1e-6)
+    pd.DataFrame({"text": TEXTS, "seen": None}).to_csv(tmp_path / "in.csv", index=False)
+    table = pd.read_csv(predict_file(run.folder, tmp_path / "in.csv", tmp_path / "out.csv"))
+    np.testing.assert_allclose(table["spam.spam"], expected["spam.spam"], atol=1e-6)
+    assert table["problem"].isna().all()
+
+
 def test_the_shared_model_can_be_saved_alone(chosen: nlptl.Run, tmp_path: Path) -> None:
     alone = nlptl.load(chosen.save(tmp_path / "zed", domain="zed"))
     assert not isinstance(alone, TargetModels)

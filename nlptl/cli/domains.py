@@ -9,11 +9,12 @@ from pathlib import Path
 
 from nlptl.contracts import Quarantine
 from nlptl.data._read import read
-from nlptl.errors import DataError
+from nlptl.errors import DataError, ModelError
 from nlptl.predict.rows import source_like
 from nlptl.saved import load
 from nlptl.saved.domains import fit_domains
 from nlptl.saved.parts import model_folder
+from nlptl.saved.whose import domain_name
 
 log = logging.getLogger("nlptl")
 
@@ -44,16 +45,19 @@ def add_domains(
         By domain: how many rows it has, and how many of them have a label that teaches.
 
     Raises:
-        DataError: the table cannot be read, or no column says whose the rows are.
-        ModelError: there is no whole model, it has no per-domain heads, or has one of such a domain already.
+        DataError: the table cannot be read, or neither a name nor a column says whose the rows are.
+        ModelError: there is no whole model, it has no per-domain heads, has one of such a domain already, or was
+            changed meanwhile.
     """
     folder = model_folder(path)
+    name = None if name is None else domain_name(name)
+    before = _heads_files(folder)
     model = load(folder)
     if label is not None and len(model.domain_heads) > 1:
         raise DataError(
             f"--label {label}: {', '.join(model.domain_heads)} have columns each; name them as in training."
         )
-    named = {} if label is None else {"column": label}
+    named = {"source": None} | ({} if label is None else {"column": label})  # the table is no source of the recipe
     heads = {
         task: model.tasks[task].head.model_copy(update={"labels": model.tasks[task].labels, **named})
         for task in model.domain_heads
@@ -72,6 +76,13 @@ def add_domains(
     model.domain_heads = fit_domains(
         model, names, rows["text"], {task: rows[task] for task in heads}, rows.get("text_pair"), replace_old=replace
     )
+    if _heads_files(folder) != before:
+        raise ModelError(f"the heads in {folder} were changed meanwhile, such as by another add-domain; run it again.")
     model.save_heads(folder)
     taught = Counter(name for row, name in enumerate(names) if any(rows[task][row] is not None for task in heads))
     return {each: (count, taught[each]) for each, count in Counter(names).items()}
+
+
+def _heads_files(folder: Path) -> list[tuple[str, int, int]]:
+    """Which files hold the weights in a model folder, as they are now."""
+    return sorted((file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in folder.glob("*.safetensors"))

@@ -24,6 +24,9 @@ SPLITS = {
 
 SPLIT_OF = {synonym: name for name, synonyms in SPLITS.items() for synonym in synonyms}
 
+NO_DOMAIN = "(none)"
+"""The domain of rows that have none where others have one."""
+
 
 class Refused(Exception):
     """Why a row cannot be used, as ``what: detail``; rows are counted by ``what``."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset, Features
 
-_NO_DOMAIN = "(none)"
 _SHOWN = 3
 _BATCH = 10_000
 
@@ -115,7 +114,7 @@ class _Reader:
         for task in self.heads:
             columns.setdefault(task, [None] * len(raw))
         named = columns.get("domain", [domain] * len(raw))
-        columns["domain"] = [_NO_DOMAIN if name is None else name for name in named]
+        columns["domain"] = [_cells.NO_DOMAIN if name is None else name for name in named]
         if split and "split" not in columns:
             columns["split"] = [split] * len(raw)
         columns["id"] = self._given_ids(columns.get("id"), len(raw), refused, source.id)

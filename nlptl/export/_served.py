@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.lexical import Lexical
@@ -27,6 +27,7 @@ from nlptl.saved.anomaly import Gauge, open_gauges
 from nlptl.saved.domains import DomainHeads, pack, unpack
 from nlptl.saved.parts import saved_tasks
 from nlptl.saved.words import Words
+from nlptl.saved.writing import save_whole
 
 BATCH_TOKENS = 512
 """So many tokens a batch keep what lies between two operators in the cache."""
@@ -114,9 +115,7 @@ def save_domains(heads: Mapping[str, DomainHeads], folder: Path) -> None:
     if not heads:
         return
     tensors, metadata = pack(heads)
-    partial = folder / f"{DOMAINS}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=metadata)
-    partial.replace(folder / DOMAINS)
+    save_whole(tensors, folder / DOMAINS, metadata)
 
 
 def load_onnx(folder: Path) -> OnnxModel:

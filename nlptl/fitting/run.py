@@ -58,7 +58,7 @@ class Run:
         domains, pairs = domains_of(domain, len(texts)), None if text_pair is None else list(text_pair)
         if not self._several or not texts:
             return next(iter(self.models.values())).predict(texts, pairs, domain=domains)
-        lacking = Counter(name for name in domains if name not in self.models)
+        lacking = Counter[str | None](name for name in domains if name not in self.models)
         if lacking and self.shared is None:
             raise DataError(without_model(lacking, len(texts), sorted(self.models)))
         by_model = rows_of_each(name if name in self.models else None for name in domains)

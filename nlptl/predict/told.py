@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from nlptl.data._cells import NO_DOMAIN
 from nlptl.recipe.rules_labels import PROBLEM
 from nlptl.saved import Model
 from nlptl.saved.targets import TargetModels
@@ -40,7 +41,8 @@ def tell(model: Model, parts: Sequence[Path]) -> None:
             "%d of %d rows have no answer, and column %r says why: %s", refused.total(), answered + refused.total(),
             PROBLEM, ", ".join(f"{count} × {kind}{_details(refused, kind)}" for kind, count in kinds.most_common()),
         )  # fmt: skip
-    unnamed = answered - domains.total()
+    own = {*model.domains, *getattr(model.shelf, "domains", ())}
+    unnamed = 0 if NO_DOMAIN in own else answered - domains.total()
     if owned and unnamed and not domains:
         log.warning(
             "no row names its domain: all %d were answered by what all domains share; name the column of the domains "

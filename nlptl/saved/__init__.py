@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from nlptl.contracts import Floats, Task
 from nlptl.encoder.store import encode
@@ -28,9 +27,9 @@ from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
 from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.texts import texts_readings
-from nlptl.saved.whose import Whose, domains_of
+from nlptl.saved.whose import Whose, domain_name, domains_of
 from nlptl.saved.words import Words
-from nlptl.saved.writing import write_model
+from nlptl.saved.writing import save_whole, write_model
 from nlptl.tune._shelf import Shelf
 from nlptl.tune._task_bank import TaskShelf
 
@@ -193,7 +192,7 @@ class Model:
 
         Args:
             domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column); a
-                domain without anything of its own, and None, are answered by what all share.
+                domain without anything of its own is answered by what all share, and None as rows without a domain.
 
         A calibrated model answers by its thresholds, and with None where it abstains. One that was asked to
         (``heads.<task>.anomaly``) says in ``<task>.anomaly`` how unlike all that taught it a text is, and in
@@ -238,10 +237,11 @@ class Model:
 
         Raises:
             ModelError: the model has no per-domain heads, or one of this domain already.
-            DataError: texts or labels cannot be used.
+            DataError: texts, labels or the name cannot be used.
         """
         pairs, of_tasks = None if text_pair is None else list(text_pair), by_task(self, labels)
-        self.domain_heads = fit_domains(self, [name] * len(texts), listed(texts), of_tasks, pairs, replace_old=replace)
+        whose = [domain_name(name)] * len(texts)
+        self.domain_heads = fit_domains(self, whose, listed(texts), of_tasks, pairs, replace_old=replace)
 
     def save_heads(self, folder: Path) -> None:
         """Write ``heads.safetensors`` to a model folder, whole or not at all; enough where only heads changed."""
@@ -249,10 +249,7 @@ class Model:
         words = {} if self.words is None else self.words.weights
         tensors |= {f"words/{task}": torch.from_numpy(weights) for task, weights in words.items()}
         of_domains, metadata = pack(self.domain_heads)
-        tensors = {name: tensor.contiguous() for name, tensor in (tensors | of_domains).items()}
-        partial = folder / "heads.safetensors.partial"
-        save_file(tensors, partial, metadata=metadata)
-        partial.replace(folder / "heads.safetensors")
+        save_whole(tensors | of_domains, folder / "heads.safetensors", metadata)
 
     def save(self, folder: Path | str) -> Path:
         """Write everything but the encoder's own weights to ``folder``."""

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.data._cells import NO_DOMAIN
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
 from nlptl.errors import DataError, ModelError
@@ -102,7 +103,7 @@ class TargetModels(Model):
         """Why a text of ``domain`` has no answer; None where it has one."""
         if self._folder_of(domain) is not None:
             return None
-        return "no domain" if domain is None else f"no model for the domain: {domain!r}"
+        return "no domain" if domain in (None, NO_DOMAIN) else f"no model for the domain: {domain!r}"
 
     def probabilities(
         self,
@@ -228,7 +229,7 @@ class TargetModels(Model):
         return found
 
     def _folder_of(self, domain: str | None) -> str | None:
-        return self.shared if domain is None else self._targets.get(domain, self.shared)
+        return self._targets.get(NO_DOMAIN if domain is None else domain, self.shared)
 
     def _in_memory(self, name: str) -> bool:
         key = self._keys.get(name)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from nlptl.data._cells import Refused, as_name
+from nlptl.data._cells import NO_DOMAIN, Refused, as_name
 from nlptl.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ Whose: TypeAlias = "str | Sequence[str | None] | np.ndarray | pd.Series | None"
 """The domain of all texts, or one a text: a list, an array or a pandas column; None where there is none."""
 
 
-def domains_of(whose: Whose, texts: int) -> list[str | None]:
+def domains_of(whose: Whose, texts: int) -> list[str]:
     """The domain of each of so many texts.
 
-    Names are made as in training: 7 is "7", space around a name goes, and None, NaN and an empty text are no domain.
+    Names are made as in training: 7 is "7", space around a name goes; None, NaN and an empty text are ``NO_DOMAIN``.
 
     Raises:
         DataError: there is not one a text, or one is no name.
@@ -32,10 +32,22 @@ def domains_of(whose: Whose, texts: int) -> list[str | None]:
     names = []
     for place, name in enumerate(given):
         try:
-            names.append(as_name(name))
+            names.append(as_name(name) or NO_DOMAIN)
         except Refused as why:
             raise DataError(f"the domain of text {place} is {name!r} ({why}); give its name, or None.") from None
     return names
+
+
+def domain_name(given: str) -> str:
+    """One domain's name as training makes it.
+
+    Raises:
+        DataError: nothing is left of it.
+    """
+    name = as_name(given)
+    if name is None:
+        raise DataError(f"{given!r} names no domain; give its name, such as ann.")
+    return name
 
 
 def without_model(lacking: Counter[str | None], texts: int, targets: Sequence[str]) -> str:
@@ -44,9 +56,10 @@ def without_model(lacking: Counter[str | None], texts: int, targets: Sequence[st
     Args:
         targets: the domains that have a model.
     """
-    named = [(domain, count) for domain, count in lacking.most_common() if domain is not None]
+    unnamed = lacking[None] + lacking[NO_DOMAIN]
+    named = [(name, count) for name, count in lacking.most_common() if name is not None and name != NO_DOMAIN]
     shown = [f"{domain!r} ({count})" for domain, count in named[:SHOWN]] + ["…"] * (len(named) > SHOWN)
-    shown += [f"none named ({lacking[None]})"] if lacking[None] and named else []
+    shown += [f"none named ({unnamed})"] if unnamed and named else []
     where = f"of domains without a model: {', '.join(shown)}" if named else "of no domain"
     hint = (nearest(named[0][0], targets) if named else "") or "."
     return f"{lacking.total()} of {texts} texts are {where}{hint} {known_targets(targets)}"

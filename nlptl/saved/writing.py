@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors.torch import save_file
 
 from nlptl.saved.anomaly import described_gauges, save_gauges
@@ -53,3 +56,13 @@ def write_model(model: Model, folder: Path) -> None:
         "tasks": described_tasks(model.network),
     }
     (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def save_whole(tensors: Mapping[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all, whoever else writes it."""
+    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=metadata)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
