@@ -225,6 +225,8 @@ def export(
 
     if texts is None and reading:
         raise RecipeError(f"{reading[0]!r} says how a file is read, and none is given; name it with --texts.")
+    if output.resolve() in (model.resolve(), (model / "model").resolve()):
+        raise RecipeError(f"-o {output} is the folder of the model itself; name another, or the export replaces it.")
     source = load(model)
     given, pairs = None, None
     if texts is not None:

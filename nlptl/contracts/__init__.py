@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -285,6 +285,7 @@ class Export(Settings):
     """A model in another shape."""
 
     kind: str
+    answers: ClassVar[bool] = True  # by itself, from the folder that it is written to
 
     def write(self, model: Model, folder: Path) -> None:
         """Write ``model`` to ``folder``, which is there.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,7 @@ from nlptl.saved import Model, Progress
 from nlptl.saved.anomaly import Gauge, open_gauges
 from nlptl.saved.domains import DomainHeads, pack, unpack
 from nlptl.saved.parts import saved_tasks
+from nlptl.saved.place import copy_model
 from nlptl.saved.words import Words
 from nlptl.saved.writing import save_whole
 
@@ -106,8 +106,12 @@ class OnnxModel(Model):
         save_domains(self.domain_heads, folder)
 
     def save(self, folder: Path | str) -> Path:
-        """Copy the exported folder to ``folder``."""
-        return Path(shutil.copytree(self.folder, folder, dirs_exist_ok=True))
+        """Copy the exported folder to ``folder``, in the place of a model that is there."""
+        return copy_model(self.folder, Path(folder))
+
+    def export(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: it is an export already."""
+        raise ModelError(f"the model in {self.folder} was exported already; export the model that it was made from.")
 
 
 def save_domains(heads: Mapping[str, DomainHeads], folder: Path) -> None:
@@ -132,11 +136,11 @@ def load_onnx(folder: Path) -> OnnxModel:
         settings = Encoder.model_validate(described["encoder"])
         tasks = saved_tasks(described["tasks"])
         words = None
-        if (folder / "lexical.json").is_file():
+        if described.get("words", (folder / "lexical.json").is_file()):  # earlier exports do not say
             weights = {name: tensor.numpy() for name, tensor in load_file(folder / "words.safetensors").items()}
             words = Words(Lexical.load(folder / "lexical.json"), weights)
         heads: dict[str, DomainHeads] = {}
-        if (folder / DOMAINS).is_file():
+        if described.get("domains", (folder / DOMAINS).is_file()):
             with safe_open(folder / DOMAINS, "pt") as opened:
                 heads = unpack(load_file(folder / DOMAINS), opened.metadata())
         calibrations = {name: Calibration(**one) for name, one in described["calibrations"].items()}

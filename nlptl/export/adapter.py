@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from nlptl.contracts import Export
 from nlptl.errors import ModelError
@@ -19,6 +19,7 @@ class Adapter(Export):
     """
 
     kind: Literal["adapter"] = "adapter"
+    answers: ClassVar[bool] = False
 
     def write(self, model: Model, folder: Path) -> None:
         """Write the adapter to ``folder``; of several, each in the folder that the list beside them names.

@@ -26,6 +26,7 @@ class Merged(Export):
         from nlptl.export._merge import merged
         from nlptl.model import Network
         from nlptl.saved import Model
+        from nlptl.saved.writing import write_model
 
         network = merged(model, self.kind)
         encoder = folder / ENCODER
@@ -33,10 +34,11 @@ class Merged(Export):
         settings = network.backbone.settings
         own = settings.model_copy(update={"model": str(encoder), "revision": None, "prompt": network.backbone.prompt})
         whole = Network(Backbone.load(own), network.task_heads)
-        Model(
+        same = Model(
             whole, model.words, model.columns, domain_heads=model.domain_heads, calibrations=model.calibrations,
             gauges=model.gauges,
-        ).save(folder)  # fmt: skip
+        )  # fmt: skip
+        write_model(same, folder)
         described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         described["encoder"]["model"] = f"./{ENCODER}"  # wherever the folder is moved
         (folder / "model.json").write_text(json.dumps(described, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -74,6 +74,8 @@ class Onnx(Export):
             "columns": model.columns,
             "calibrations": {name: asdict(one) for name, one in model.calibrations.items()},
             "anomaly": described_gauges(model.gauges),
+            "words": model.words is not None,
+            "domains": bool(model.domain_heads),
             "vectors_read": own,
             "tasks": {
                 name: {"head": task.head.model_dump(mode="json"), "labels": list(task.labels)}

@@ -14,6 +14,7 @@ from nlptl.recipe import Recipe
 from nlptl.report.results import Results
 from nlptl.saved import Model
 from nlptl.saved.answers import in_order, listed, rows_of_each
+from nlptl.saved.place import copy_model
 from nlptl.saved.targets import SHARED
 from nlptl.saved.whose import Whose, domains_of, without_model
 
@@ -92,10 +93,9 @@ class Run:
         return served
 
     def save(self, folder: Path | str, *, domain: str | None = None) -> Path:
-        """Copy the model to ``folder``, with its card; of one model a target all of them, or that of ``domain``."""
-        import shutil
-
+        """Copy the model to ``folder``, with its card; of one model a target all of them, or that of ``domain``.
+        A model that is there makes room for it."""
         source = self.folder / "model"
         if domain is not None and self._several:
             source /= SHARED if self.model(domain) is self.shared else file_name(domain)
-        return Path(shutil.copytree(source, folder, dirs_exist_ok=True))
+        return copy_model(source, Path(folder))

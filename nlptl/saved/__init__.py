@@ -26,6 +26,7 @@ from nlptl.saved.bank import own_logits, shared_heads
 from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
 from nlptl.saved.parts import model_folder, targets_folder
+from nlptl.saved.place import written_anew
 from nlptl.saved.texts import texts_readings
 from nlptl.saved.whose import Whose, domain_name, domains_of
 from nlptl.saved.words import Words
@@ -252,9 +253,10 @@ class Model:
         save_whole(tensors | of_domains, folder / "heads.safetensors", metadata)
 
     def save(self, folder: Path | str) -> Path:
-        """Write everything but the encoder's own weights to ``folder``."""
+        """Write everything but the encoder's own weights to ``folder``, in the place of a model that is there."""
         folder = Path(folder)
-        write_model(self, folder)
+        with written_anew(folder, kept=[Path(self.network.backbone.settings.model)]) as made:
+            write_model(self, made)
         return folder
 
     def export(

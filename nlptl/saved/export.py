@@ -13,6 +13,7 @@ from nlptl.contracts import Export
 from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 from nlptl.registry import find
+from nlptl.saved.place import written_anew
 
 if TYPE_CHECKING:
     from nlptl.saved import Model
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def write_export(
     model: Model, folder: Path, *, to: str, int8: bool, texts: Sequence[str] | None, pairs: Sequence[str] | None = None
 ) -> Path:
-    """What ``Model.export`` does."""
+    """What ``Model.export`` does. An export that fails leaves what was in ``folder``."""
     kind = find("export", to)
     if int8 and "int8" not in kind.model_fields:
         raise ModelError(f"export to {to} knows no int8; leave it out, or export to onnx.")
@@ -32,8 +33,13 @@ def write_export(
         )
     exporter = kind.model_validate({"int8": int8} if int8 else {})
     assert isinstance(exporter, Export)
-    folder.mkdir(parents=True, exist_ok=True)
-    exporter.write(model, folder)
+    if texts is not None and not exporter.answers:
+        raise ModelError(
+            f"an export to {to} does not answer by itself, so there is nothing to compare on texts; leave them out, or "
+            "export to merged or onnx."
+        )
+    with written_anew(folder, kept=[Path(model.network.backbone.settings.model)]) as made:
+        exporter.write(model, made)
     if texts is not None:
         from nlptl.saved import load
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from nlptl.saved.anomaly import Gauge
 from nlptl.saved.answers import answer_table, in_order, rows_of_each
 from nlptl.saved.opening import damaged, encoder_key, open_model, read_described
 from nlptl.saved.parts import TARGETS, saved_tasks
+from nlptl.saved.place import copy_model
 from nlptl.saved.recent import Recent
 from nlptl.saved.whose import without_model
 
@@ -155,8 +155,8 @@ class TargetModels(Model):
         self._encoders.clear()
 
     def save(self, folder: Path | str) -> Path:
-        """Copy all models to ``folder``."""
-        return Path(shutil.copytree(self.folder, folder, dirs_exist_ok=True))
+        """Copy all models to ``folder``, in the place of a model that is there."""
+        return copy_model(self.folder, Path(folder))
 
     def add_domain(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: there is no one model to add to."""

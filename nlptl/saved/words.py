@@ -22,10 +22,12 @@ class Words:
 
     @classmethod
     def load(cls, file: Path, weights: Mapping[str, Tensor]) -> Words | None:
-        """The words of ``file`` with ``weights`` by task; None where a model has none."""
-        return (
-            cls(Lexical.load(file), {task: each.numpy() for task, each in weights.items()}) if file.is_file() else None
-        )
+        """The words of ``file`` with ``weights`` by task; None where a model has no such weights.
+
+        Raises:
+            ModelError: the file is absent or damaged.
+        """
+        return cls(Lexical.load(file), {task: each.numpy() for task, each in weights.items()}) if weights else None
 
     def logits(self, texts: Sequence[str]) -> dict[str, npt.NDArray[np.float64]]:
         """By task: (texts, outputs)."""

@@ -101,6 +101,43 @@ def test_an_exported_adapter_is_pefts(tiny_encoder: Path, tmp_path: Path) -> Non
         made(tiny_encoder, lora=False).export(tmp_path / "none", to="adapter")
 
 
+def test_an_export_leaves_nothing_of_an_earlier_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    plain = made(tiny_encoder, lora=False, words=False)
+    made(tiny_encoder).export(tmp_path, to="adapter")
+    (tmp_path / "mine.txt").write_text("mine")
+    with_domains(made(tiny_encoder)).save(tmp_path)
+    plain.export(tmp_path, to="merged", texts=TEXTS)
+    assert_same(plain, nlptl.load(tmp_path))
+    assert not (tmp_path / "lexical.json").exists() and not (tmp_path / "adapter").exists()
+    made(tiny_encoder).export(tmp_path, to="adapter")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", "mine.txt"
+    }  # fmt: skip
+    with pytest.raises(nlptl.ModelError, match=r"model\.json is absent"):
+        nlptl.load(tmp_path)
+
+
+def test_an_export_that_fails_leaves_the_earlier_one(tiny_encoder: Path, tmp_path: Path) -> None:
+    model = made(tiny_encoder, lora=False)
+    model.export(tmp_path, to="merged")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(nlptl.ModelError, match="no adapter"):
+        model.export(tmp_path, to="adapter")
+    with pytest.raises(nlptl.ModelError, match=r"adapter does not answer by itself.*leave them out"):
+        made(tiny_encoder).export(tmp_path, to="adapter", texts=TEXTS)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_the_command_does_not_export_upon_the_model_itself(tiny_encoder: Path, tmp_path: Path) -> None:
+    model = made(tiny_encoder)
+    model.save(tmp_path / "run" / "model")
+    for named in ("run", "run/model"):
+        command = ["export", str(tmp_path / named), "--to", "adapter", "-o", str(tmp_path / "run" / "model")]
+        with pytest.raises(nlptl.RecipeError, match="folder of the model itself; name another"):
+            CliRunner().invoke(app, command, catch_exceptions=False)
+    assert_same(model, nlptl.load(tmp_path / "run"))
+
+
 @pytest.mark.parametrize("wrong", [{"to": "onx"}, {"to": "adapter", "int8": True}])
 def test_what_there_is_not_is_refused(wrong: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(nlptl.NlptlError, match=r"did you mean 'onnx'|knows no int8"):
@@ -202,6 +239,20 @@ def test_a_domain_can_be_added_to_an_exported_model(tiny_encoder: Path, tmp_path
     again = nlptl.load(tmp_path / "onnx")
     pd.testing.assert_frame_equal(model.predict(TEXTS, domain="new"), again.predict(TEXTS, domain="new"), atol=1e-4)
     assert np.abs(again.predict(TEXTS, domain="new")["kind.spam"] - again.predict(TEXTS)["kind.spam"]).max() > 1e-3
+
+
+@pytest.mark.usefixtures("onnx")
+def test_a_graph_has_nothing_of_an_earlier_graph_beside_it(tiny_encoder: Path, tmp_path: Path) -> None:
+    with_domains(made(tiny_encoder)).export(tmp_path / "onnx")
+    plain = made(tiny_encoder, words=False)
+    plain.export(tmp_path / "onnx", texts=TEXTS)
+    kept = {"model.json", "model.onnx", "tokenizer", "agreement.json"}
+    assert {path.name for path in (tmp_path / "onnx").iterdir()} == kept
+    assert_same(plain, nlptl.load(tmp_path / "onnx"))
+    Lexical.fit([*TEXTS, *TEXTS]).save(tmp_path / "onnx" / "lexical.json")  # what the description does not name
+    assert nlptl.load(tmp_path / "onnx").words is None
+    with pytest.raises(nlptl.ModelError, match="was exported already"):
+        nlptl.load(tmp_path / "onnx").export(tmp_path / "again")
 
 
 @pytest.mark.usefixtures("onnx")
