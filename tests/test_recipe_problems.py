@@ -71,6 +71,38 @@ def test_a_label_that_yaml_reads_as_something_else_is_to_be_quoted(tmp_path: Pat
             DATA + HEADS + "encoder: {hold_out: 1}\n",
             "3: encoder.hold_out: unknown key; did you mean 'transfer.hold_out'?",
         ),
+        (
+            DATA + HEADS + "adapt: [{kind: coral, weigth: 2}]\n",
+            "3: adapt.0.weigth: unknown key; did you mean 'weight'? Choices: kind, weight",
+        ),
+        (
+            DATA + HEADS + "augment: [{kind: eda}, {kind: cutoff, shrae: 2}]\n",
+            "3: augment.1.shrae: unknown key; did you mean 'share'? Choices: kind, ",
+        ),
+        (
+            DATA + "heads: {x: {kind: linear, calibrate: {max_los: 0.1}}}\n",
+            "2: heads.x.calibrate.max_los: unknown key; did you mean 'max_loss'? Choices: temperature, ",
+        ),
+        (
+            DATA + "heads: {x: {kind: linear, anomaly: {shar: 0.1}}}\n",
+            "2: heads.x.anomaly.shar: unknown key; did you mean 'share'? Choices: score, share.",
+        ),
+        (
+            DATA + HEADS + "evaluate: {cold_start: {shtos: [1]}}\n",
+            "3: evaluate.cold_start.shtos: unknown key; did you mean 'shots'? Choices: shots, seeds.",
+        ),
+        (
+            DATA + HEADS + "evaluate: {anomalies: {k: 3}}\n",
+            "3: evaluate.anomalies.label: is missing; write it (Of the ",
+        ),
+        (
+            DATA + HEADS + "evaluate: {anomalies: {label: x, n: 3}}\n",
+            "3: evaluate.anomalies.n: unknown key. Choices: label, k.",
+        ),
+        (
+            "data: {a: {kind: csv, path: x, txt: y}}\n" + HEADS,
+            "1: data.a.txt: unknown key; did you mean 'text'? Choices: ",
+        ),
         (DATA + HEADS + "train:\n", "3: train: nothing (null) is not a mapping; leave the section out"),
         (DATA + HEADS + "evaluate: {metrics: f1}\n", "3: evaluate.metrics: 'f1' is not a list; write [f1]."),
         (DATA + HEADS + "transfer: {source: [1]}\n", '3: transfer.source.0: 1 is not text; write it in quotes: "1".'),

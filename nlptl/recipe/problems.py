@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -202,15 +202,29 @@ def _count(value: Any) -> str:
 
 
 def _fields(recipe: "type[Recipe]", path: KeyPath, values: Any) -> Mapping[str, Any]:
-    """The fields of the settings at ``path``: the recipe's, a section's, or those of the kind that is named there."""
-    if not path:
-        return recipe.model_fields
-    if path[0] in ROOMS:
-        inside = values
-        for step in path:
-            inside = inside.get(step) if isinstance(inside, Mapping) else None
-        name = inside.get("kind") if isinstance(inside, Mapping) else None
-        return find(str(path[0]), name).model_fields if name in kinds(str(path[0])) else {}
-    field = recipe.model_fields.get(str(path[0]))
-    section = field.annotation if field else None
-    return section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else {}
+    """The fields of the settings at ``path``: the recipe's, a section's, those of the kind that is named there, or of
+    what is nested in them."""
+    known: type[BaseModel] | None = recipe
+    for depth, step in enumerate(path):
+        values = _inside(values, step)
+        field = known.model_fields.get(str(step)) if known else None
+        known = _settings(field.annotation) if field else None
+        kind = values.get("kind") if isinstance(values, Mapping) else None
+        if path[0] in ROOMS and depth < 2 and kind in kinds(str(path[0])):
+            known = find(str(path[0]), kind)
+    return known.model_fields if known else {}
+
+
+def _inside(values: Any, step: str | int) -> Any:
+    """What stands at ``step`` in a mapping or a list; None where nothing does."""
+    if isinstance(values, Mapping):
+        return values.get(step)
+    return values[step] if isinstance(values, list | tuple) and isinstance(step, int) and step < len(values) else None
+
+
+def _settings(annotation: Any) -> type[BaseModel] | None:
+    """The settings that a field may hold; None where it holds none, or any kind of a room."""
+    for each in (annotation, *get_args(annotation)):
+        if get_origin(each) is None and isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None
