@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def encoding_of(some: bytes, usual: str = "utf-8") -> str:
 
 def delimiter_of(start: str, usual: str = ",") -> str:
     """What stands between the cells of a CSV file's ``start``: ``usual``, unless the header has only one column so."""
-    header = start.removeprefix("\ufeff").partition("\n")[0].rstrip("\r")
+    header = re.split("[\r\n]", start.removeprefix("\ufeff"), maxsplit=1)[0]
     if len(next(csv.reader([header], delimiter=usual), [])) > 1:
         return usual
     found = Counter(character for character in header if character in DELIMITERS)

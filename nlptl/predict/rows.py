@@ -98,9 +98,9 @@ def _length(file: Path, kind: str) -> int:
         import pyarrow.parquet as pq
 
         return int(pq.read_metadata(file).num_rows)
-    mark = b"\nFrom " if kind == "mbox" else b"\n"
+    marks = [b"\nFrom "] if kind == "mbox" else [b"\n", b"\r"]  # old Macs end lines with \r alone
     with file.open("rb") as stream:
-        return sum(block.count(mark) for block in iter(lambda: stream.read(2**22), b""))
+        return sum(max(map(block.count, marks)) for block in iter(lambda: stream.read(2**22), b""))
 
 
 def source_like(

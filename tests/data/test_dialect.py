@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nlptl.data import _dialect
+from nlptl.contracts import Quarantine
+from nlptl.data import Csv, _dialect
 from nlptl.data._dialect import dialect_of, encoding_of
+from nlptl.data._files import LINE
 from nlptl.data._guess import source_of
+from nlptl.predict.rows import length_of, rows_of
 
 GERMAN = "text;label\nGrüße aus Köln;ham\nÖffnen Sie für 5 €;spam\n"
 
@@ -55,6 +58,19 @@ def test_a_delimiter_is_said_without_quotes(sign: str, tmp_path: Path) -> None:
 )
 def test_what_few_bytes_tell(some: bytes, usual: str, found: str) -> None:
     assert encoding_of(some, usual) == found
+
+
+@pytest.mark.parametrize("sign", [",", ";"])
+def test_lines_may_end_as_old_macs_end_them(sign: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(f"text{sign}label\rwin{sign}spam\rgas{sign}ham\r".encode())
+    source = source_of(path, {})
+    assert isinstance(source, Csv) and source.delimiter == sign
+    assert source.frame(Quarantine())[["text", "label", LINE]].values.tolist() == [
+        ["win", "spam", 2],
+        ["gas", "ham", 3],
+    ]
+    assert [row.text for row in rows_of(source)] == ["win", "gas"] and length_of(source) >= 2
 
 
 def test_a_character_cut_at_the_end_of_what_is_looked_at_is_whole(
