@@ -12,6 +12,7 @@ from made_mail import mail
 
 import nlptl
 from nlptl import predict
+from nlptl.data._cells import as_labels
 from nlptl.predict import predict_file
 
 
@@ -122,6 +123,23 @@ def test_a_stopped_prediction_goes_on_and_does_no_chunk_twice(
 def test_multilabel_answers_are_lists(model: Path, tmp_path: Path) -> None:
     table = pd.read_parquet(predict_file(model, write(tmp_path, ".csv"), tmp_path / "out.parquet"))
     assert set(table["tags"][0]) <= {"a", "b"} and table["tags"][2] is None
+
+
+def test_multilabel_answers_in_a_csv_are_cells_that_recipes_read(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the model answers: all labels, one, none, and nothing where a row cannot be read."""
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    answered = iter([["a", "b"], ["b"], [], ["a"]])
+
+    def predicted(self: nlptl.Model, texts: list[str], *_: object, **__: object) -> pd.DataFrame:
+        return pd.DataFrame({"spam": "ham", "tags": [next(answered) for _ in texts]})
+
+    monkeypatch.setattr(nlptl.Model, "predict", predicted)
+    output = predict_file(model, write(tmp_path, ".csv"), tmp_path / "out.csv", id="key")
+    cells = pd.read_csv(output, keep_default_na=False)["tags"].tolist()
+    assert cells == ["a,b", "b", "", ",", "a"]
+    assert [as_labels(cell, ",", None) for cell in cells] == [["a", "b"], ["b"], None, [], ["a"]]
 
 
 @pytest.mark.parametrize(

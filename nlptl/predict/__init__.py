@@ -6,10 +6,12 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nlptl.contracts import Task
+from nlptl.data._cells import is_null
 from nlptl.data._files import FileSource
 from nlptl.errors import DataError
 from nlptl.predict.rows import Row, length_of, rows_of, source_like
@@ -43,8 +45,9 @@ def predict_file(
     """Answer every row of ``input``, whatever a recipe's ``data`` could read, in order, and write ``output``.
 
     The output has ``id`` (the named column's, else the row number from 0), the domain where it is known, each task's
-    label and probabilities, and ``problem``: why a row has no answer. Finished chunks are kept beside the output until
-    it is whole, so that the same command goes on where it was stopped.
+    label and probabilities, and ``problem``: why a row has no answer. Several labels are a list, in a csv
+    one cell with the head's separator between them. Finished chunks are kept beside the output until it is whole, so
+    that the same command goes on where it was stopped.
 
     Args:
         text, text_pair: columns; by default those of the model's training data.
@@ -77,7 +80,7 @@ def predict_file(
         served.use_batch_tokens(batch_tokens)
     parts = _open_parts(output, model, source)
     finished = _answer_chunks(served, rows, source, parts)
-    _join(finished, output)
+    _join(finished, output, served.tasks)
     tell(served, finished)
     shutil.rmtree(parts)
     return output
@@ -157,7 +160,7 @@ def _state(source: FileSource) -> str:
     return digest.hexdigest()
 
 
-def _join(parts: list[Path], output: Path) -> None:
+def _join(parts: list[Path], output: Path, tasks: Mapping[str, Task]) -> None:
     """The chunks one after another as one file, whole or not at all."""
     import pandas as pd
     import pyarrow as pa
@@ -174,7 +177,17 @@ def _join(parts: list[Path], output: Path) -> None:
             for place, part in enumerate(parts):
                 table = pd.read_parquet(part)
                 if output.suffix == ".csv":
-                    table.to_csv(stream, index=False, header=place == 0)
+                    _in_cells(table, tasks).to_csv(stream, index=False, header=place == 0)
                 else:
                     stream.write(table.to_json(orient="records", lines=True, force_ascii=False))
     partial.replace(output)
+
+
+def _in_cells(table: pd.DataFrame, tasks: Mapping[str, Task]) -> pd.DataFrame:
+    """``table`` with each list of labels as the text that is read as that list; of no label, the separator alone."""
+    between = {name: task.head.separator for name, task in tasks.items() if task.head.multilabel}
+    cells: dict[str, Any] = {
+        name: [None if is_null(labels) else sign.join(labels) or sign for labels in table[name]]
+        for name, sign in between.items()
+    }
+    return table.assign(**cells)
