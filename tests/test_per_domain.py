@@ -25,6 +25,9 @@ ODD = ("ann.b@x.org", "bö/b", "c d")
 """Names with dots, slashes, letters beyond ASCII and spaces."""
 
 
+FILES = {"README.md", "heads.safetensors", "model.json", "taught.safetensors"}
+
+
 def mail(turned: tuple[str, ...] = ("c d",), rows: int = 40) -> pd.DataFrame:
     """Three users' mail, where those ``turned`` call spam what others call ham, and a fourth without labels."""
     rng = np.random.default_rng(0)
@@ -245,8 +248,7 @@ def test_add_domain_on_the_command_line(
     assert status("--name", "z.z", "--replace") == 2 and "no column 'label'" in capsys.readouterr().err
     assert status("--name", "z.z", "--replace", "--label", "Art") == 0
     assert nlptl.load(folder).domains == tuple(sorted([*ODD, "z.z", "p/1", "p/2"]))
-    files = {"README.md", "heads.safetensors", "model.json", "taught.safetensors"}
-    assert {path.name for path in folder.iterdir()} == files
+    assert {path.name for path in folder.iterdir()} == FILES
 
 
 def test_add_domain_reads_what_recipes_read(
@@ -310,7 +312,7 @@ def test_heads_that_another_command_changed_meanwhile_are_not_lost(
     with pytest.raises(nlptl.ModelError, match=r"were changed meanwhile.*run it again"):
         add_domains(folder, tmp_path / "labels.csv", name="second")
     assert set(nlptl.load(folder).domains) == {*ODD, "first"}
-    assert {path.name for path in folder.iterdir()} == {"README.md", "heads.safetensors", "model.json"}
+    assert {path.name for path in folder.iterdir()} == FILES
 
 
 def test_a_body_that_learns_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ from nlptl.transfer.leaks import Leaks, Signatures, guard, guard_validation
 from nlptl.transfer.needs import validation_serves
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
-from nlptl.transfer.taught import NONE, Hashes, load_taught, scored_again
+from nlptl.transfer.taught import Hashes, load_taught, scored_again
 
 log = logging.getLogger("nlptl")
 
@@ -165,11 +165,11 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int], Corp
     return planned, found, corpus.with_copies(served, signatures.originals(served, near=near))
 
 
-def _earlier(recipe: Recipe, corpus: Corpus, planned: Planned) -> tuple[Hashes, int]:
+def _earlier(recipe: Recipe, corpus: Corpus, planned: Planned) -> tuple[Hashes | None, int]:
     """What taught the run that this one goes on from, if it does, and how many scored rows are among that."""
     model = recipe.encoder.model
     if not is_run(model):
-        return NONE, 0
+        return None, 0
     taught = load_taught(model_folder(Path(model)))
     scored = np.unique(np.concatenate([turn.score for _, turn, _ in planned]))
     return taught, scored_again(corpus.hashes(scored), taught, model=model, keep=recipe.transfer.leaks == "keep")

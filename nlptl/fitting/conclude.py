@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from nlptl.report.results import Results, assemble
 from nlptl.saved import Model
 from nlptl.saved.targets import SHARED, write_index
 from nlptl.transfer.plan import Turn
-from nlptl.transfer.taught import save_taught
+from nlptl.transfer.taught import Hashes
 
 Planned = list[tuple[int, Turn, Ints]]
 
@@ -129,20 +128,21 @@ def _save_models(
     several = shared is not None or set(models) != {"all"}
     folders = {name: whole / file_name(name) if several else whole for name in models}
     for name, folder in folders.items():
+        models[name].taught = _taught(setting, serves[name])
         models[name].save(folder)
-        _save_taught(setting, serves[name], folder)
         write_card(folder, results, _card_facts(setting, serves[name], models[name], results))
     if shared is not None:
+        shared.taught = _taught(setting, serves["all"])
         shared.save(whole / SHARED)
-        _save_taught(setting, serves["all"], whole / SHARED)
         write_card(whole / SHARED, results, _card_facts(setting, serves["all"], shared, results))
     if several:
         write_index(whole, {name: folder.name for name, folder in folders.items()}, None if shared is None else SHARED)
 
 
-def _save_taught(setting: Setting, turn: Turn, folder: Path) -> None:
-    rows = np.union1d(turn.teach, turn.validate)
-    save_taught(folder, setting.corpus.hashes(rows), setting.earlier_texts)
+def _taught(setting: Setting, turn: Turn) -> Hashes:
+    """Of the texts that taught the turn's model, or chose its epoch, and of those that taught what it went on from."""
+    own = setting.corpus.hashes(np.union1d(turn.teach, turn.validate))
+    return own if setting.earlier_texts is None else np.union1d(own, setting.earlier_texts)
 
 
 def _card_facts(setting: Setting, turn: Turn, model: Model, results: Results) -> CardFacts:

@@ -21,7 +21,7 @@ from nlptl.heads._solved import Folds, LinearWeights, Solved
 from nlptl.recipe import Recipe
 from nlptl.saved import Model
 from nlptl.transfer.plan import Turn
-from nlptl.transfer.taught import NONE, Hashes
+from nlptl.transfer.taught import Hashes
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Setting:
     account: Account = field(default_factory=Account)
     earlier_heads: Mapping[str, LinearWeights] = field(default_factory=dict)
     """By task, the heads of the run that this one goes on from, where they are taken."""
-    earlier_texts: Hashes = field(default_factory=lambda: NONE)
-    """Of the texts that taught the run which this one goes on from."""
+    earlier_texts: Hashes | None = None
+    """Of the texts that taught the run which this one goes on from, as far as there is one and it tells."""
     learned: Mapping[str, Tensor] = field(default_factory=dict)
     """Weights of the encoder's body that learned before the heads are solved, by name; ``said`` what they learned."""
     said: str = ""

@@ -31,6 +31,7 @@ from nlptl.saved.texts import texts_readings
 from nlptl.saved.whose import Whose, domain_name, domains_of
 from nlptl.saved.words import Words
 from nlptl.saved.writing import save_whole, write_model
+from nlptl.transfer.taught import Hashes
 from nlptl.tune._shelf import Shelf
 from nlptl.tune._task_bank import TaskShelf
 
@@ -65,6 +66,8 @@ class Model:
         self.domain_heads = dict(domain_heads or {})
         self.calibrations = dict(calibrations or {})
         self.gauges = dict(gauges or {})
+        self.taught: Hashes | None = None
+        """Of the texts that taught it, as far as that is known."""
 
     @property
     def tasks(self) -> dict[str, Task]:

@@ -26,6 +26,7 @@ from nlptl.saved.export import beside, load_export
 from nlptl.saved.parts import load_base, put_tuned, saved_tasks, under
 from nlptl.saved.texts import found_again
 from nlptl.saved.words import Words
+from nlptl.transfer.taught import load_taught
 from nlptl.tune._adapter import load_adapter
 
 _OF_ENCODER = ("encoder", "base", "parents", "pooling", "precision", "adapter", "tuned")
@@ -64,7 +65,9 @@ def open_model(folder: Path, *, device: torch.device | str | None = None, backbo
     network.text_scores = found_again(network, described["tasks"], device)
     shelf = open_shelf(network, folder / "adapters", described["slots"]) if described["slots"] else None
     words = Words.load(folder / "lexical.json", under("words/", tensors))
-    return Model(network.to(device), words, described["columns"], shelf, domain_heads, calibrations, gauges)
+    model = Model(network.to(device), words, described["columns"], shelf, domain_heads, calibrations, gauges)
+    model.taught = load_taught(folder)
+    return model
 
 
 def read_described(folder: Path) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from typing import Any
 
 from nlptl.errors import ModelError
 from nlptl.saved.parts import TARGETS
+from nlptl.transfer import taught
 from nlptl.tune import _shelf, _task_bank
 from nlptl.tune._adapter import CONFIG, WEIGHTS
 
 OURS = (
     "model.json", TARGETS, "agreement.json", "lexical.json", "adapter", "adapters", "body.safetensors",
     "inherited.safetensors", "anomaly.safetensors", "encoder", "model.onnx", "tokenizer", "words.safetensors",
-    "domains.safetensors", "heads.safetensors",
+    "domains.safetensors", "heads.safetensors", taught.FILE,
 )  # fmt: skip
 """What lies in the folder of a model, saved or exported; the first two say that it is one."""
 _CARD = "README.md"

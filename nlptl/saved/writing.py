@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from nlptl.saved.anomaly import described_gauges, save_gauges
 from nlptl.saved.parts import described_tasks
+from nlptl.transfer.taught import save_taught
 from nlptl.tune._adapter import save_adapter
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def write_model(model: Model, folder: Path) -> None:
     if model.shelf is not None:
         model.shelf.copy(folder / "adapters")
     save_gauges(model.gauges, folder)
+    if model.taught is not None:
+        save_taught(folder, model.taught)
     described = {
         "format": FORMAT,
         "encoder": backbone.settings.model_dump(mode="json"),

@@ -24,7 +24,6 @@ log = logging.getLogger("nlptl")
 
 FILE = "taught.safetensors"
 Hashes = npt.NDArray[np.uint64]
-NONE: Hashes = np.empty(0, dtype=np.uint64)
 
 
 def hashes(texts: Sequence[str], pairs: Sequence[str] | None) -> Hashes:
@@ -37,28 +36,27 @@ def hashes(texts: Sequence[str], pairs: Sequence[str] | None) -> Hashes:
     return np.frombuffer(b"".join(found), dtype="<u8").astype(np.uint64)
 
 
-def save_taught(folder: Path, taught: Hashes, earlier: Hashes) -> None:
-    """Write to a model folder what taught it, and what taught it ``earlier``."""
-    save_file({"texts": np.union1d(taught, earlier)}, folder / FILE)
+def save_taught(folder: Path, taught: Hashes) -> None:
+    """Write to a model folder what taught it."""
+    save_file({"texts": np.unique(taught)}, folder / FILE)
 
 
-def load_taught(folder: Path) -> Hashes:
-    """What taught the model in ``folder``; nothing, with a warning, where that is not known.
+def load_taught(folder: Path) -> Hashes | None:
+    """What taught the model in ``folder``; None where that is not known.
 
     Raises:
         ModelError: the file is damaged.
     """
     if not (folder / FILE).is_file():
-        log.warning("%s does not say which texts taught it: whether any of them is scored now cannot be known", folder)
-        return NONE
+        return None
     try:
         return np.asarray(load_file(folder / FILE)["texts"])
     except (OSError, SafetensorError, KeyError) as error:
         raise ModelError(f"{folder / FILE} is damaged ({error}); save the model again.") from error
 
 
-def scored_again(scored: Hashes, earlier: Hashes, *, model: str, keep: bool) -> int:
-    """How many ``scored`` texts taught the earlier run.
+def scored_again(scored: Hashes, earlier: Hashes | None, *, model: str, keep: bool) -> int:
+    """How many ``scored`` texts taught the earlier run; 0, with a warning, where that is not known.
 
     Args:
         model: the earlier run, as the recipe names it.
@@ -67,6 +65,9 @@ def scored_again(scored: Hashes, earlier: Hashes, *, model: str, keep: bool) -> 
     Raises:
         DataError: some did, and they are not to be kept: the earlier run cannot unlearn them.
     """
+    if earlier is None:
+        log.warning("%s does not say which texts taught it: whether any of them is scored now cannot be known", model)
+        return 0
     again = int(np.isin(scored, earlier).sum())
     if again and not keep:
         raise DataError(
