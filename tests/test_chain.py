@@ -114,6 +114,9 @@ def test_a_change_below_the_first_stage_is_seen(
     assert Stage.of(nlptl.Recipe(**changed), Path("runs/spam")).changed == "its recipe differs in before.seed"
 
 
+TWO = {"topic": {"kind": "linear"}, "spam": {"kind": "linear", "column": "label"}}
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -121,7 +124,8 @@ def test_a_change_below_the_first_stage_is_seen(
         ({"before": None}, "encoder.model: before is the run of section before, and there is none"),
         ({"name": "topics"}, "before.name: 'topics' is the name of two runs"),
         ({"before": {"transfer": {"protocol": "leave_one_out"}}}, "before.transfer.protocol: leave_one_out makes"),
-        ({"before": {"tune": {"kind": "lora", "per": "domain"}}}, "before.tune.per: domain: gives each domain"),
+        ({"before": {"tune": {"kind": "lora", "per": "domain"}}}, "before.tune.per: domain: gives each domain an"),
+        ({"before": {"tune": {"kind": "lora", "per": "task"}, "heads": TWO}}, "before.tune.per: task: gives each task"),
         ({"before": {"train": {"lr": "fast"}}}, "train.lr: 'fast' is not a number"),
         ({"before": "topics.yaml"}, "before: 'topics.yaml' is no recipe"),
     ],

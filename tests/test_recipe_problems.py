@@ -263,6 +263,27 @@ def test_a_mix_of_layers_is_trained_and_not_solved(tmp_path: Path, head: str, ex
     assert len(found) == 1 and found[0].startswith(expected), found
 
 
+@pytest.mark.parametrize("per", ["domain", "task"])
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("train: {average: ema}", "train.average: is not taken with tune.per: {}; set it to null."),
+        ("augment: [{kind: eda}]", "augment: eda is not made with tune.per: {}; leave augment empty."),
+        ("adapt: [{kind: tapt}]", "adapt.0: tapt adapts one body to "),
+    ],
+)
+def test_adapters_of_their_own_are_named_as_they_were_asked_for(
+    tmp_path: Path, per: str, written: str, expected: str
+) -> None:
+    """One line for one mistake, whichever ``tune.per`` is."""
+    text = (
+        "data: {kind: csv, path: mail.csv, split: part}\nheads: {x: {kind: linear}, y: {kind: linear}}\n"
+        f"tune: {{kind: lora, per: {per}}}\n{written}\n"
+    )
+    [found] = problems(tmp_path, text)
+    assert found.startswith(f"4: {expected.format(per)}") and f"tune.per: {per}" in found
+
+
 def test_words_need_a_solved_head(tmp_path: Path) -> None:
     found = problems(tmp_path, DATA + "heads: {x: {kind: mlp}}\nencoder: {lexical: tfidf}\n")
     assert len(found) == 1 and found[0].startswith("3: encoder.lexical: tfidf is read by solved heads")

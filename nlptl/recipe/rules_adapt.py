@@ -85,7 +85,8 @@ def shares_are_moved_from_those_taught(tune: Any, heads: Any, train: Any, encode
 
 
 def guessing_moves_a_body(transfer: Any, tune: Any, adapt: Any) -> Problems:
-    """Whether there is one body that may learn by guessing masked tokens, known before heads are solved."""
+    """Whether a body may learn by guessing masked tokens, known before heads are solved; that it is one body, those
+    rules see to that refuse every way to adapt beside adapters of each domain's or task's own."""
     places = [place for place, way in enumerate(adapt) if way.kind == "tapt"]
     for place in places:
         where = ("adapt", place)
@@ -94,8 +95,6 @@ def guessing_moves_a_body(transfer: Any, tune: Any, adapt: Any) -> Problems:
         elif tune.kind in NO_GUESSING or tune.asks_layers:
             asked = f"kind: {tune.kind}" if tune.kind in NO_GUESSING else "layers: auto"
             yield where, f"tapt comes before tune.{asked} chooses what learns. Set lora, top_layers or full."
-        elif getattr(tune, "per", None) is not None:
-            yield where, "tapt teaches one encoder, and tune.per: domain gives each target its own adapter. Keep one."
 
 
 NO_GUESSING = ("auto", "contrastive")

@@ -48,10 +48,11 @@ def first_leaves_one_model(before: Any, encoder: Any) -> Problems:
             ("before", "transfer", "protocol"),
             f"{before.transfer.protocol} makes a model for each target, and one is gone on from; set joint.",
         )
-    if getattr(before.tune, "per", None) is not None and "adapter" in encoder.take:
+    per = getattr(before.tune, "per", None)
+    if per is not None and "adapter" in encoder.take:
         yield (
             ("before", "tune", "per"),
-            "domain: gives each domain an adapter, and one is gone on from; set it to null, or encoder.take: [heads].",
+            f"{per}: gives each {per} an adapter, and one is gone on from; set it to null, or encoder.take: [heads].",
         )
 
 

@@ -19,13 +19,14 @@ def mixout_has_a_start(tune: Any, train: Any) -> Problems:
 
 
 def adapters_apart_are_bare(tune: Any, train: Any, augment: Any) -> Problems:
-    """Whether adapters of each domain's own, which have a loop of their own, are asked for what that loop has."""
-    if getattr(tune, "per", None) is None:
+    """Whether adapters of each domain's or task's own are trained without what is made for one adapter."""
+    per = getattr(tune, "per", None)
+    if per is None:
         return
     if train.average is not None:
-        yield ("train", "average"), "is not taken with tune.per: domain; set it to null."
+        yield ("train", "average"), f"is not taken with tune.per: {per}; set it to null."
     if augment:
-        yield ("augment",), f"{augment[0].kind} is not made with tune.per: domain; leave augment empty."
+        yield ("augment",), f"{augment[0].kind} is not made with tune.per: {per}; leave augment empty."
 
 
 def augmented_once(augment: Any, train: Any) -> Problems:

@@ -173,7 +173,6 @@ def test_interrupted_and_resumed_is_as_if_nothing_had_happened(
         ({"tune": {"kind": "frozen"}}, "tapt teaches the encoder, and tune.kind: frozen lets nothing learn"),
         ({"tune": {"kind": "auto"}}, "tapt comes before tune.kind: auto chooses what learns"),
         ({"tune": {"kind": "lora", "layers": "auto"}}, "tapt comes before tune.layers: auto chooses what learns"),
-        ({"tune": {"kind": "lora", "per": "domain"}}, "tapt teaches one encoder, and tune.per: domain"),
     ],
 )
 def test_a_body_that_cannot_learn_by_guessing_is_refused(
