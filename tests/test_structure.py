@@ -4,11 +4,12 @@ import ast
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 import nlptl
+from nlptl.recipe import Recipe, Train
 from nlptl.registry import ROOMS, Settings, class_name, find, kinds
 
 PACKAGE = Path(nlptl.__file__).parent
@@ -64,9 +65,7 @@ def downhill(path: Path, source: str) -> list[str]:
 
 
 def test_every_room_has_its_place_in_the_order() -> None:
-    rooms = {room_of(dotted_name(path)) for path in MODULES} - {None}
-    assert rooms - set(ORDER) == set()
-    assert len(rooms) >= 12
+    assert {room_of(dotted_name(path)) for path in MODULES} == {None, *ORDER}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted_name)
@@ -164,9 +163,52 @@ def test_a_kind_says_what_it_does_in_one_line(room: str, kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("room", "kind"), KINDS)
-def test_every_setting_says_what_it_means(room: str, kind: str) -> None:
+def settings_within(found: type[Settings]) -> Iterator[type[Settings]]:
+    """``found`` and all settings that its fields hold, at any depth; kinds have no place of their own there."""
+    yield found
+    for field in found.model_fields.values():
+        for inside in settings_in(field.annotation):
+            if inside is not found:
+                yield from settings_within(inside)
+
+
+def settings_in(annotation: Any) -> Iterator[type[Settings]]:
+    """The settings that an annotation names."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from settings_in(argument)
+
+
+SECTIONS = sorted(
+    {each for kind in (Recipe, *(find(*kind) for kind in KINDS)) for each in settings_within(kind)}, key=str
+)
+"""A recipe, its sections, the kinds, and what is written inside them."""
+
+
+def test_every_setting_of_a_recipe_is_looked_at() -> None:
+    names = {section.__name__ for section in SECTIONS}
+    assert {"Recipe", "Transfer", "Encoder", "Train", "Evaluate", "Anomalies", "ColdStart", "Calibrate"} <= names
+    assert {class_name(kind) for _, kind in KINDS} <= names
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: f"{section.__module__}.{section.__name__}")
+def test_every_setting_says_what_it_means(section: type[Settings]) -> None:
+    """A whole section says it in its docstring, and is written over lines of its own."""
     without = [
-        name for name, field in find(room, kind).model_fields.items() if name != "kind" and not field.description
+        name
+        for name, field in section.model_fields.items()
+        if name != "kind" and not field.description and not _is_section(field.annotation)
     ]
     assert without == []
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Settings) and bool(inspect.getdoc(annotation))
+
+
+def test_each_value_of_the_sampler_is_explained() -> None:
+    field = Train.model_fields["sampler"]
+    said = str(field.description)
+    assert field.default == get_args(field.annotation)[0] and said.startswith("Tasks are met by their rows")
+    assert all(f"; {value}: " in said for value in get_args(field.annotation)[1:])

@@ -54,8 +54,10 @@ def _equal() -> Any:
 class Recipe(Settings):
     """One experiment, as data. Never executes code."""
 
-    name: str = Field("run", pattern=r"^[\w-][\w.-]*$")
-    seed: int = Field(0, ge=0)
+    name: str = Field(
+        "run", pattern=r"^[\w-][\w.-]*$", description="Of the run, whose folder is runs/<name> unless told."
+    )
+    seed: int = Field(0, ge=0, description="Of all that is drawn: rows, folds, weights, batches, dropout, resamples.")
     before: Recipe | None = Field(None, description="A recipe that runs first; encoder.model: before goes on from it.")
     data: Annotated[
         Annotated[Source, KindOf("data"), Tag("one")]

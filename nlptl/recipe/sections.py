@@ -90,20 +90,27 @@ class Encoder(Settings):
 class Train(Settings):
     """The loop. Not used where every head is solved and the body is frozen."""
 
-    epochs: int = Field(1, ge=0)
+    epochs: int = Field(1, ge=0, description="Passes over the rows that teach; fewer where patience stops.")
     max_steps: int | None = Field(None, gt=0, description="Stop after so many optimizer steps.")
     batch_tokens: int = Field(2048, gt=0, description="Tokens a batch, padding included.")
     batch_rows: int | None = Field(None, gt=0, description="Rows a batch, instead of batch_tokens.")
     accumulate: int = Field(1, gt=0, description="Batches an optimizer step.")
     sampler: Literal["proportional", "temperature", "uniform", "annealed"] = Field(
         "proportional",
-        description="Tasks are met by their rows, rows ** (1/T), all as often; or from by rows on.",
+        description="Tasks are met by their rows; temperature: by rows ** (1/T); uniform: alike; "
+        "annealed: ever more alike.",
     )
     sampler_temperature: float = Field(2.0, ge=1, description="T, where the sampler is temperature.")
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
+    optimizer: Literal["adamw", "adam"] = Field(
+        "adamw", description="Adam with weight decay beside its steps (adamw) or within the gradient (adam)."
+    )
+    lr: float = Field(
+        1e-3, gt=0, description="Peak learning rate of adapters and heads; pretrained weights learn at tune.lr."
+    )
     head_lr: float | None = Field(None, gt=0, description="Of the heads; none: lr.")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(
+        0.0, ge=0, description="Pull of all weights that learn towards 0: their share a step is this times lr (adamw)."
+    )
     l2_sp: float = Field(0.0, ge=0, description="Pull of pretrained weights that learn towards their start (L2-SP).")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of each label spread over all labels.")
     class_weights: Literal["balanced"] | None = Field(None, description="balanced: rare labels count more.")
@@ -118,7 +125,9 @@ class Train(Settings):
     average_decay: float = Field(0.99, ge=0, lt=1, description="Of ema: what stays of the average at a step.")
     average_start: Share = Field(0.0, description="The share of the run from which on weights are averaged.")
     warmup: Share = Field(0.1, description="Share of the steps over which the learning rate rises.")
-    decay: Literal["linear", "cosine", "constant"] = "linear"
+    decay: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="How the learning rate falls to 0 after warmup; constant: it does not."
+    )
     clip: float | None = Field(1.0, gt=0, description="Largest gradient norm.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bf16 frozen weights where the processor is faster at it."
@@ -145,7 +154,9 @@ class Train(Settings):
         description="Run frozen lower layers once a text, not once an epoch, where a quarter of free memory holds it.",
     )
     patience: int | None = Field(None, gt=0, description="Stop after so many epochs without a better validation loss.")
-    checkpoint_steps: int = Field(50, gt=0)
+    checkpoint_steps: int = Field(
+        50, gt=0, description="Optimizer steps between checkpoints, from which --resume goes on."
+    )
 
 
 class Anomalies(Settings):
@@ -158,7 +169,10 @@ class Anomalies(Settings):
 class Evaluate(Settings):
     """What is measured, and how sure it is."""
 
-    metrics: tuple[str, ...] = ("accuracy", "f1", "auc")
+    metrics: tuple[str, ...] = Field(
+        ("accuracy", "f1", "auc"),
+        description="Of the scored rows: accuracy, f1, auc, ece, classwise_ece, recall_at_loss, or an installed one.",
+    )
     max_loss: Share = Field(0.01, description="For recall_at_loss: the share of the other label that may be lost.")
     bootstrap: int = Field(1000, ge=100, description="Resamples behind each 95 % interval.")
     seeds: int = Field(1, gt=0, description="Run so many seeds, from the recipe's on, and report them together.")
