@@ -45,6 +45,33 @@ def test_each_domain_is_told_of(settings: dict[str, Any]) -> None:
     assert rows[3][1:] == ["30", "13", "28", "ham", "75%,", "spam", "25%"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, None),
+        ({"transfer": {"choose": "auto"}}, "transfer.choose: auto"),
+        ({"transfer": {"weigh": "nearest:2"}, "evaluate": {"seeds": 5}},
+         "transfer.weigh: nearest:2, evaluate.seeds: 5"),
+        ({"transfer": {"source": ["ann", "bob"], "through": ["cy"]}}, "transfer.through: [cy]"),
+        ({"balance": {"kind": "pcgrad"}}, "balance.kind: pcgrad"),
+        (
+            {"evaluate": {"cold_start": {"shots": [0, 2]}}}, "evaluate.cold_start: {shots: [0, 2], seeds: 5}",
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_makes_a_run_longer_is_told_where_it_is_asked(
+    settings: dict[str, Any], changes: dict[str, Any], line: str | None
+) -> None:
+    besides = [said for said in outline(changed(settings, changes)) if said.startswith("  besides: ")]
+    assert besides == ([] if line is None else [f"  besides: {line}"])
+
+
+def test_encoders_to_choose_from_are_named(settings: dict[str, Any]) -> None:
+    said = list(outline(changed(settings, {"encoder": {"among": ["default", "runs/old"]}})))
+    assert "  encoder: the best of default, runs/old, frozen" in said
+
+
 def test_refused_rows_are_counted_with_reasons(settings: dict[str, Any]) -> None:
     table = pd.read_csv("mail.csv")
     table.loc[3, "text"] = ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nlptl.cli.rows import found_rows
 from nlptl.contracts import Source
 from nlptl.data._files import FileSource
+from nlptl.recipe.yaml import inline
 
 if TYPE_CHECKING:
     from nlptl.recipe import Recipe
@@ -36,7 +37,8 @@ def outline(recipe: Recipe) -> Iterator[str]:
     yield from found_rows(recipe) if quick else ["  rows: not read here; 'nlptl run' checks domains and labels"]
     transfer = recipe.transfer
     yield f"  transfer: {_listed(transfer.source)} → {_listed(transfer.target)}, {transfer.protocol.replace('_', ' ')}"
-    yield f"  encoder: {recipe.encoder.model}, {recipe.tune.kind}"
+    among = recipe.encoder.among
+    yield f"  encoder: {f'the best of {_listed(among)}' if among else recipe.encoder.model}, {recipe.tune.kind}"
     if recipe.adapt:
         yield f"  adapt: {', '.join(way.kind for way in recipe.adapt)}"
     if recipe.augment:
@@ -45,6 +47,28 @@ def outline(recipe: Recipe) -> Iterator[str]:
         labels = ", ".join(head.labels) if head.labels else "labels as found"
         yield f"  heads.{task}: {head.kind}, from column {head.column or task!r}: {labels}"
     yield f"  evaluate: {', '.join(recipe.evaluate.metrics)}"
+    if besides := list(_besides(recipe)):
+        yield f"  besides: {', '.join(besides)}"
+
+
+BESIDES = {
+    "transfer": ("choose", "weigh", "through"),
+    "balance": ("kind",),
+    "train": ("refit",),
+    "evaluate": ("seeds", "cold_start", "solo", "scratch"),
+}
+"""By section, the settings beyond their defaults that add encoding, trainings or whole runs."""
+
+
+def _besides(recipe: Recipe) -> Iterator[str]:
+    """Those of ``BESIDES`` that are not at their defaults, with their values as YAML."""
+    for section, names in BESIDES.items():
+        settings = getattr(recipe, section)
+        usual = type(recipe).model_fields[section].get_default(call_default_factory=True)
+        written = settings.model_dump(mode="json")
+        for name in names:
+            if getattr(settings, name) != getattr(usual, name):
+                yield f"{section}.{name}: {inline(written[name])}"
 
 
 def _listed(names: str | tuple[str, ...]) -> str:
