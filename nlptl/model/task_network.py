@@ -41,8 +41,10 @@ class TaskNetwork(Network):
 
     def _answered(self, task: str, batch: Batch, rows: Tensor, readings: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         size = len(batch.labelled[task])
+        # Of a batch without rows one was run all the same: it takes a place, and is taken away again.
         spread = {
-            name: part.new_zeros(size, part.shape[1]).index_copy(0, rows, part) for name, part in readings.items()
+            name: part.new_zeros(max(size, 1), part.shape[1]).index_copy(0, rows, part)[:size]
+            for name, part in readings.items()
         }
         features, logits = self.task_heads[task].last_layer(spread)
         return features, logits + batch.offsets[task] if task in batch.offsets else logits

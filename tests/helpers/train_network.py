@@ -44,6 +44,9 @@ BESIDES: dict[str, dict[str, Any]] = {
 }
 """What the loop may have beside balances and terms, by name: settings of ``train`` that it needs."""
 
+PER_TASK: dict[str, dict[str, Any]] = {"per_task": {}, "per_task_one_row": {"batch_rows": 1}}
+"""Trainings of adapters a task, by name: settings of ``train`` that they need. Of one row, a process has none."""
+
 TERMS = [kind for kind in kinds("adapt") if issubclass(find("adapt", kind), Term)]
 
 
@@ -118,12 +121,13 @@ def main(encoder: Path, output: Path) -> None:
     ``<kind>/<parameter>``."""
     accelerator = Accelerator(cpu=True)
     learned = {}
-    for kind in [*kinds("balance"), *TERMS, "tapt", "per_task", *BESIDES]:
+    for kind in [*kinds("balance"), *TERMS, "tapt", *PER_TASK, *BESIDES]:
         network = (
-            make_task_network(encoder) if kind == "per_task" else make_network(encoder, batch_norm=kind == "batch_norm")
+            make_task_network(encoder) if kind in PER_TASK else make_network(encoder, batch_norm=kind == "batch_norm")
         )
         adaptation = make_adaptation(network, kind) if kind in (*TERMS, "tapt") else None
-        settings = Train(epochs=8, batch_tokens=192, accumulate=2, lr=1e-2, max_steps=20, **BESIDES.get(kind, {}))
+        needed = (PER_TASK | BESIDES).get(kind, {})
+        settings = Train(epochs=8, batch_tokens=192, accumulate=2, lr=1e-2, max_steps=20, **needed)
         train(
             network, make_examples(network), validation=None, settings=settings, seed=0,
             folder=output.with_suffix(f".{accelerator.num_processes}") / kind, fingerprint="", resume=False,

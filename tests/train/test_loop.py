@@ -172,7 +172,7 @@ def test_two_processes_agree_with_one(tiny_encoder: Path, tmp_path: Path) -> Non
     assert one.keys() == two.keys() and {name.split("/")[0] for name in one} == {
         *kinds("balance"),
         *train_network.TERMS,
-        "per_task",
+        *train_network.PER_TASK,
         *train_network.BESIDES,
         "tapt",
         "before",

@@ -83,6 +83,15 @@ def test_rows_of_several_tasks_in_one_batch_lose_what_each_task_alone_loses(tiny
     assert held_out_losses(network, examples, Train(batch_tokens=64), accelerator) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_process_without_a_row_loses_nothing_and_has_gradients_of_zero(tiny_encoder: Path) -> None:
+    network = filled(tiny_encoder).train()
+    losses = network(make_examples(network).batch(np.array([0]), torch.device("cpu")).emptied())
+    assert {task: len(of_task) for task, of_task in losses.items()} == dict.fromkeys(TASKS, 0)
+    torch.stack([of_task.sum() for of_task in losses.values()]).sum().backward()
+    for parameter in (*network.bank.own_parameters(), *network.heads.parameters()):
+        assert parameter.grad is not None and not parameter.grad.any()
+
+
 def test_training_moves_every_adapter_and_a_balance_sees_what_is_shared(tiny_encoder: Path, tmp_path: Path) -> None:
     network = make_task_network(tiny_encoder)
     apart = {id(p) for p in network.own_parameters()}
