@@ -107,7 +107,9 @@ def _encoded(setting: Setting, turn: Turn, held_back: Ints) -> Setting:
     recipe, corpus = setting.recipe, setting.corpus
     backbone = learning_body(setting, resolve_precision(recipe.encoder.precision, setting.accelerator.device))
     backbone = backbone.requires_grad_(False).eval()
-    read = (turn.teach, corpus.views_of(turn.teach), held_back, turn.validate, turn.score, turn.unlabelled)
+    # Once the rows held back have chosen, ``refit`` has their views teach too.
+    views = corpus.views_of(np.union1d(turn.teach, held_back) if recipe.train.refit else turn.teach)
+    read = (turn.teach, views, held_back, turn.validate, turn.score, turn.unlabelled)
     used = np.unique(np.concatenate(read))
     rows = np.intersect1d(setting.vectors.rows, used)
     texts = list(corpus.texts[rows])

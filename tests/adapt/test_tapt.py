@@ -17,6 +17,7 @@ from nlptl.adapt._masked import corrupted, draw, guessing_loss
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.masked_head import masked_head
 from nlptl.encoder.tokens import tokenize
+from nlptl.fitting import augment as fitting_augment
 from nlptl.fitting.folder import RunFolder
 from nlptl.recipe import Encoder
 from nlptl.train.guessing import Guessing
@@ -137,6 +138,19 @@ def test_a_fresh_head_is_said_to_be_one_and_before_changes_the_vectors(
     assert run.results["chosen"][0]["loss"] != beside.results["chosen"][0]["loss"]  # of the solved heads
     probes = [each.results["baselines"]["probe"]["overall"] for each in (run, beside)]
     assert probes[0] == probes[1]  # baselines read the encoder as it was published
+
+
+def test_views_of_the_rows_that_chose_have_the_new_vectors_once_all_teach(
+    tiny_encoder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting_augment, "wins", lambda dear, cheap: True)
+    described = recipe(tiny_encoder, table).model_dump()
+    described["augment"] = [{"kind": "eda", "views_a_row": 1}]
+    described["train"] |= {"validation": 0.3, "refit": True}
+    run = nlptl.fit(nlptl.Recipe(**described), out=tmp_path)
+    [told] = run.results["cost"]["refit"]
+    [augmented] = run.results["chosen"][0]["augmented"]
+    assert told["rows"] > told["held back before"] + augmented["rows added"] > told["held back before"] > 0
 
 
 class Interrupted(Exception):
