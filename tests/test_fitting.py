@@ -222,6 +222,30 @@ def test_two_tasks_and_rows_that_lack_one(tiny_encoder: Path, tmp_path: Path) ->
     assert {line["turn"] for line in logged} == {"all", "all solo spam", "all solo topic"}
 
 
+@pytest.mark.parametrize(
+    ("sections", "alone"),
+    [
+        ({"tune": {"kind": "lora"}, "adapt": [{"kind": "importance"}]}, {"spam", "topic"}),
+        ({"heads": {"spam": {"kind": "mlp", "hidden": [8], "column": "label"}, "topic": {"kind": "knn"}}}, {"spam"}),
+        ({"heads": {"spam": {"kind": "mlp", "hidden": [8], "column": "label"}, "topic": {"kind": "linear"}}}, {"spam"}),
+    ],
+    ids=["weighed rows", "neighbours beside", "a solved head beside"],
+)
+def test_each_task_is_trained_alone_where_it_is_trained(
+    tiny_encoder: Path, table: Path, tmp_path: Path, sections: dict[str, Any], alone: set[str]
+) -> None:
+    """Rows of one task keep their weights; what is solved is its task's alone already."""
+    two = {"spam": {"kind": "linear", "column": "label"}, "topic": {"kind": "linear"}}
+    made = recipe(tiny_encoder, table, train={"max_steps": 2}, evaluate={"solo": True}).model_dump()
+    run = nlptl.fit(nlptl.Recipe(**made | {"heads": two} | sections), out=tmp_path / "run")
+    assert set(run.results["multitask"]["solo"]) == {"spam", "topic"}
+    logged = [json.loads(line)["turn"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {turn for turn in logged if "solo" in turn} == {f"all solo {task}" for task in alone}
+    answers = pd.read_parquet(tmp_path / "run" / "predictions.parquet").query("task == 'topic'")
+    same = np.array_equal(np.stack(answers["solo"]), np.stack(answers["model"]))
+    assert same is ("topic" not in alone)
+
+
 @pytest.mark.parametrize("kind", ["full", "top_layers", "gradual"])
 def test_a_body_that_learned_is_saved_and_answers_again(
     tiny_encoder: Path, table: Path, tmp_path: Path, kind: str

@@ -10,6 +10,7 @@ import numpy as np
 
 from nlptl.contracts import Ints
 from nlptl.evaluate.compare import holm
+from nlptl.fitting.train import learns
 
 if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting, SolvedTurn
@@ -26,16 +27,21 @@ SOLO = "solo"
 def solo_models(
     setting: Setting, turn: Turn, held_back: Ints, solved: SolvedTurn, trained: Trained
 ) -> dict[str, Model]:
-    """By task: a model of that task alone, from the same start, by the same settings, as often over the same rows.
+    """By task: a model of that task alone, from the same start, by the same settings, as often over the same rows; a
+    head that nothing teaches further is its task's alone as it was solved.
 
     Args:
         trained: trains what its setting, turn, rows held back and solved heads say.
     """
     models = {}
     for task in setting.corpus.tasks:
+        if not learns(setting.recipe, setting.recipe.heads[task]):
+            models[task] = solved.model
+            continue
         alone = _only(setting, task)
         rows = replace(turn, name=f"{turn.name} {SOLO} {task}", teach=setting.corpus.labelled(task, turn.teach))
-        heads = replace(solved, folds={task: solved.folds[task]}, heads={task: solved.heads[task]})
+        weights = {name: of_task for name, of_task in solved.weights.items() if name == task}
+        heads = replace(solved, folds={task: solved.folds[task]}, heads={task: solved.heads[task]}, weights=weights)
         models[task] = trained(alone, rows, setting.corpus.labelled(task, held_back), heads).model
     return models
 
