@@ -88,8 +88,8 @@ def train(
     are kept have learned.
 
     With ``validation``, the weights of the epoch with the lowest validation loss, summed over tasks, are kept; a task
-    whose own has not got better for ``patience`` epochs teaches no more, and the last one ends the run. The global
-    batches do not depend on the number of processes: each works on its share, and its loss is scaled so that the
+    whose own has not got better for ``patience`` epochs teaches no more, and the last that has one ends the run. The
+    global batches do not depend on the number of processes: each works on its share, and its loss is scaled so that the
     averaged gradient is that of the whole batch. Dropout is seeded by step, so a resumed run draws as an uninterrupted
     one. With several tasks that share parameters, the cosines between their gradients are logged as ``conflicts``.
 
@@ -105,8 +105,8 @@ def train(
             ends where that one's kept weights were. None: all epochs, until validation says otherwise.
 
     Raises:
-        RunError: a loss or gradient is not finite (step, epoch and rows are named, the last checkpoint is kept), or
-            the checkpoint to resume from belongs to another run.
+        RunError: a loss or gradient is not finite (step, epoch and rows are named, the last checkpoint is kept),
+            no epoch has a validation loss that is, or the checkpoint to resume from belongs to another run.
     """
     planned = plan_steps(examples.lengths, settings, seed, Sampler.of(examples, settings))
     steps = planned if length is None else [step for step in planned if step.epoch < length.epochs]
@@ -212,7 +212,7 @@ def moving(network: Network) -> Iterator[tuple[str, torch.Tensor]]:
 def held_out_losses(
     network: Network, examples: Examples, settings: Train, accelerator: Accelerator
 ) -> dict[str, float]:
-    """By task: the mean loss of a labelled row, in nats, with everything random switched off."""
+    """By task that has one: the mean loss of a labelled row, in nats, with everything random switched off."""
     network.eval()
     counts = examples.labelled_counts(range(len(examples)))
     total = torch.zeros(len(counts), device=accelerator.device)
@@ -221,7 +221,8 @@ def held_out_losses(
             rows = share_of(batch, rank=accelerator.process_index, world=accelerator.num_processes)
             if len(rows):
                 total += task_means(network(examples.batch(rows, accelerator.device)), counts, list(counts))
-    return dict(zip(network.heads, accelerator.reduce(total).tolist(), strict=True))
+    means = zip(network.heads, accelerator.reduce(total).tolist(), strict=True)
+    return {task: mean for task, mean in means if counts[task]}
 
 
 def _batches(lengths: Ints, settings: Train, seed: int, epoch: int, rows: Ints | None = None) -> list[Ints]:

@@ -55,18 +55,25 @@ class TrainingState:
 
     def judge(self, validation_losses: Mapping[str, float], patience: int | None, *, epoch: int) -> None:
         """After ``epoch``, from 1: keep the weights if their validation loss, summed over tasks, is the lowest so far;
-        a task stops after ``patience`` epochs without a lower one of its own, and the run with its last task."""
+        a task stops after ``patience`` epochs without a lower one of its own, and the run with its last task. Tasks
+        that nothing judges are absent. A loss that is no number is lower than none.
+
+        Raises:
+            RunError: no epoch so far had a loss that is a number.
+        """
         total = sum(validation_losses.values())
         if total < self.best_loss:
             self.best_loss, self.best_epoch = total, epoch
             self.best = {name: parameter.detach().clone() for name, parameter in self.learning.items()}
+        if not self.best_epoch:
+            raise RunError(_nothing_to_keep(validation_losses, epoch))
         for task, loss in validation_losses.items():
             better = loss < self.best_of_task.get(task, math.inf)
-            self.best_of_task[task] = min(loss, self.best_of_task.get(task, math.inf))
-            self.epochs_without_gain[task] = 0 if better else self.epochs_without_gain[task] + 1
+            self.best_of_task[task] = loss if better else self.best_of_task.get(task, math.inf)
+            self.epochs_without_gain[task] = 0 if better else self.epochs_without_gain.get(task, 0) + 1
             if self.epochs_without_gain[task] == patience and task not in self.stopped_tasks:
                 self.stopped_tasks[task] = epoch
-        self.stopped = len(self.stopped_tasks) == len(validation_losses)
+        self.stopped = self.stopped_tasks.keys() >= validation_losses.keys()
 
     def keep_best(self) -> None:
         """Put the best weights back, where there was validation."""
@@ -123,6 +130,14 @@ class TrainingState:
                     place, moment = name.split("/")
                     moments.setdefault(int(place), {})[moment] = tensor
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+
+
+def _nothing_to_keep(losses: Mapping[str, float], epoch: int) -> str:
+    told = ", ".join(f"{loss} of task {task!r}" for task, loss in losses.items() if not math.isfinite(loss))
+    return (
+        f"training stopped at epoch {epoch}: what chooses the epoch is no number ({told}). Lower train.lr, or look at "
+        "the rows that choose (train.validation, train.select)."
+    )
 
 
 _COUNTERS = ("step", "best_loss", "best_epoch", "best_of_task", "epochs_without_gain", "stopped_tasks", "stopped")

@@ -22,6 +22,7 @@ from nlptl.recipe import Encoder, Train
 from nlptl.registry import find, kinds
 from nlptl.train.loop import held_out_losses, plan_steps, train
 from nlptl.train.losses import StepLosses, cosines
+from nlptl.train.state import TrainingState
 from nlptl.tune import Gradual
 
 SETTINGS = Train(epochs=3, batch_tokens=128, lr=1e-2, checkpoint_steps=4)
@@ -193,6 +194,29 @@ def test_a_task_that_gets_no_better_stops_alone(network: Network, tmp_path: Path
     logged = run(network, examples, tmp_path, settings=settings, validation=validation)
     taught = [(entry["epoch"], entry["loss kind"] > 0, entry["loss topic"] > 0) for entry in logged]
     assert {epoch for epoch, _, topic in taught if topic} < {epoch for epoch, kind, _ in taught if kind}
+
+
+def test_a_task_that_no_validation_row_judges_teaches_to_the_end(network: Network, tmp_path: Path) -> None:
+    examples = make_examples(network)
+    unlabelled = {"topic": np.full_like(examples.labels["topic"], -1)}
+    validation = replace(examples, labels={**examples.labels, **unlabelled})
+    settings = Train(epochs=4, batch_tokens=128, lr=1e-2, decay="constant", patience=1)
+    assert held_out_losses(network, validation, settings, Accelerator(cpu=True)).keys() == {"kind"}
+    logged = run(network, examples, tmp_path, settings=settings, validation=validation)
+    assert {entry["epoch"] for entry in logged if entry["loss topic"] > 0} == {1, 2, 3, 4}
+
+
+def test_epochs_whose_loss_is_no_number_are_no_better_and_not_the_first(network: Network, tmp_path: Path) -> None:
+    """``topic`` stops after two epochs without a better loss; a run that has nothing to keep says so."""
+    optimizer = torch.optim.AdamW(network.heads.parameters())
+    state = TrainingState(dict(network.heads.named_parameters()), optimizer, find("balance", "equal")().start(2))
+    for epoch, topic in enumerate([1.0, float("nan"), float("inf")], start=1):
+        state.judge({"kind": 1 / epoch, "topic": topic}, 2, epoch=epoch)
+    assert (state.best_epoch, state.stopped_tasks, state.stopped) == (1, {"topic": 3}, False)
+    examples = make_examples(network)
+    poisoned = replace(examples, offsets={"topic": np.full((60, 3), np.nan)})
+    with pytest.raises(RunError, match=r"stopped at epoch 1: .* is no number \(nan of task 'topic'\)\. Lower"):
+        run(network, examples, tmp_path, validation=poisoned)
 
 
 def test_accumulated_gradients_of_tasks_add_up_to_that_of_the_sum(tiny_encoder: Path) -> None:
