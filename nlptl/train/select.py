@@ -14,6 +14,8 @@ from nlptl.train.adaptation import probabilities
 
 ROWS = 64
 """Rows of the target that are answered together."""
+PAIRS = 2**22
+"""Pairs of rows that are compared at once, whatever their number in all."""
 
 
 def snd(answers: Tensor, temperature: float = 0.05) -> Tensor:
@@ -26,9 +28,15 @@ def snd(answers: Tensor, temperature: float = 0.05) -> Tensor:
         answers: (rows, labels) probabilities, two rows or more.
     """
     unit = torch.nn.functional.normalize(answers, dim=1)
-    likeness = unit @ unit.T / temperature
-    likeness.fill_diagonal_(-torch.inf)
-    return entropy(torch.softmax(likeness, dim=1)).mean()
+    rows = max(1, PAIRS // len(unit))
+    return torch.cat([_density(unit, start, rows, temperature) for start in range(0, len(unit), rows)]).mean()
+
+
+def _density(unit: Tensor, start: int, rows: int, temperature: float) -> Tensor:
+    """Of each of ``rows`` rows from ``start`` on, the entropy over its neighbours among all."""
+    likeness = unit[start : start + rows] @ unit.T / temperature
+    likeness.diagonal(start).fill_(-torch.inf)
+    return entropy(torch.softmax(likeness, dim=1))
 
 
 def mean_entropy(answers: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from nlptl.adapt._features import entropy
+from nlptl.train import select
 from nlptl.train.select import CRITERIA, mean_entropy, snd
 
 
@@ -26,6 +28,25 @@ def test_density_is_the_entropy_of_softmax_in_scipy() -> None:
     unit = answers / np.linalg.norm(answers, axis=1, keepdims=True)
     rows = [softmax(np.delete(unit[i] @ unit.T, i) / 0.05) for i in range(8)]
     assert float(snd(torch.from_numpy(answers))) == pytest.approx(np.mean([entropy(row) for row in rows]), rel=1e-9)
+
+
+@pytest.mark.parametrize("pairs", [1, 150, 799, 10**6])
+def test_blocks_of_rows_have_the_density_of_all_at_once(monkeypatch: pytest.MonkeyPatch, pairs: int) -> None:
+    """Of 50 rows, never more pairs at once than are asked for, or those of one row."""
+    softmax, sizes = torch.softmax, []
+
+    def watched(given: torch.Tensor, dim: int) -> torch.Tensor:
+        sizes.append(given.numel())
+        return softmax(given, dim)
+
+    answers = softmax(torch.randn(50, 3, generator=torch.Generator().manual_seed(0)).double(), 1)
+    unit = torch.nn.functional.normalize(answers, dim=1)
+    likeness = (unit @ unit.T / 0.05).fill_diagonal_(-torch.inf)
+    dense = entropy(softmax(likeness, 1)).mean()
+    monkeypatch.setattr(select, "PAIRS", pairs)
+    monkeypatch.setattr(torch, "softmax", watched)
+    torch.testing.assert_close(snd(answers), dense, rtol=1e-12, atol=0)
+    assert max(sizes) <= max(pairs, 50) and sum(sizes) == 50 * 50
 
 
 def test_entropy_by_hand() -> None:
