@@ -98,6 +98,16 @@ def test_the_account_of_a_run_beside_scratch(tiny_encoder: Path, table: Path, tm
     assert again.results["overall"] == run.results["overall"]
 
 
+def test_what_holds_ours_to_its_start_holds_scratch_to_none(tiny_encoder: Path, table: Path, tmp_path: Path) -> None:
+    answers = []
+    for name, train in (("free", {}), ("held", {"mixout": 0.9, "l2_sp": 1.0})):
+        nlptl.fit(recipe(tiny_encoder, table, train=train, evaluate={"scratch": True}), out=tmp_path / name)
+        answers.append(pd.read_parquet(tmp_path / name / "predictions.parquet"))
+    free, held = answers
+    np.testing.assert_array_equal(np.stack(free["scratch"]), np.stack(held["scratch"]))
+    assert not np.array_equal(np.stack(free["model"]), np.stack(held["model"]))
+
+
 def test_a_run_is_the_same_whether_lower_layers_are_reused_or_not(
     tiny_encoder: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,8 @@ def scratch_model(
         update={
             "tune": Scratch(lr=setting.recipe.evaluate.scratch_lr),
             "adapt": (),
-            "train": setting.recipe.train.model_copy(update={"l2_sp": 0.0}),  # there is no start to be pulled to
+            # There is no start to be pulled to, nor one to be put back to.
+            "train": setting.recipe.train.model_copy(update={"l2_sp": 0.0, "mixout": 0.0}),
         }
     )
     rng = np.random.default_rng((seed, 7))
