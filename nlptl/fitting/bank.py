@@ -132,7 +132,6 @@ def train_bank(
                     put_away(bank, slot, domain, folder, base)
                 index(bank, finished, folder, base)
                 (folder / MADE_BY).write_text(json.dumps(lanes.fingerprint), encoding="utf-8")
-    lanes.accelerator.free_memory()  # it would hold every network that was ever trained
     with while_others_wait():
         if not finished and lanes.accelerator.is_main_process:
             index(bank, [], folder, base)

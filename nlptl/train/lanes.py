@@ -8,8 +8,8 @@ because nothing of a step is shared but the frozen body: what is one number in `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn import Module
 from torch.optim import Optimizer
 
 from nlptl.contracts import Ints
@@ -83,34 +84,53 @@ def train_lanes(
     adapters = [p for p in network.backbone.parameters() if p.requires_grad]
     heads = list(network.heads.parameters())
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    optimizer = kind([{"params": adapters}, {"params": heads}], weight_decay=settings.weight_decay, fused=True)
+    plain = kind([{"params": adapters}, {"params": heads}], weight_decay=settings.weight_decay, fused=True)
     peaks = (settings.lr, settings.head_lr or settings.lr)
-    wrapped, optimizer = accelerator.prepare(network, optimizer)
-    for number, step in enumerate(steps):
-        torch.manual_seed(int(np.random.SeedSequence((seed, number, accelerator.process_index)).generate_state(1)[0]))
-        network.train()
-        losses = _forward_backward(wrapped, bank, examples, lanes, step, accelerator)
-        norm = clip_lanes([*adapters, *heads], settings.clip or math.inf)
-        if not (bool(torch.isfinite(losses).all()) and math.isfinite(norm)):
-            wrong = [lane for lane in step.rows if not math.isfinite(float(losses[lane]))]
-            ids = [examples.ids[row] for lane in wrong or step.rows for row in step.rows[lane]]
-            raise RunError(
-                f"training stopped at step {number + 1}: loss or gradient is not a number. Rows: {', '.join(ids[:8])}; "
-                "lower train.lr, or look at these rows."
-            )
-        factors = torch.zeros(bank.slots)
-        for lane, share in step.progress.items():
-            factors[lane] = rate_factor(share, warmup=settings.warmup, decay=settings.decay)
-        step_lanes(optimizer, [peak * factors for peak in peaks])
-        optimizer.zero_grad(set_to_none=True)
-        by_lane = {lane: float(losses[lane]) for lane in step.rows}
-        log({"step": number + 1, "loss": sum(by_lane.values()) / len(by_lane), "losses": by_lane})
-        progress(number + 1, len(steps))
+    with _prepared(accelerator, network, plain) as (wrapped, optimizer):
+        for number, step in enumerate(steps):
+            drawn = np.random.SeedSequence((seed, number, accelerator.process_index)).generate_state(1)
+            torch.manual_seed(int(drawn[0]))
+            network.train()
+            losses = _forward_backward(wrapped, bank, examples, lanes, step, accelerator)
+            norm = clip_lanes([*adapters, *heads], settings.clip or math.inf)
+            if not (bool(torch.isfinite(losses).all()) and math.isfinite(norm)):
+                raise RunError(_not_finite(losses, step, number, examples))
+            factors = torch.zeros(bank.slots)
+            for lane, share in step.progress.items():
+                factors[lane] = rate_factor(share, warmup=settings.warmup, decay=settings.decay)
+            step_lanes(optimizer, [peak * factors for peak in peaks])
+            optimizer.zero_grad(set_to_none=True)
+            by_lane = {lane: float(losses[lane]) for lane in step.rows}
+            log({"step": number + 1, "loss": sum(by_lane.values()) / len(by_lane), "losses": by_lane})
+            progress(number + 1, len(steps))
     network.eval()
 
 
+@contextmanager
+def _prepared(accelerator: Accelerator, network: Network, optimizer: Optimizer) -> Iterator[tuple[Module, Optimizer]]:
+    """Both as ``accelerator`` makes them, which lets go of them at the end, and of nothing else.
+
+    It would hold them, Adam's moments among them, through all waves. Its ``free_memory`` lets go of what others are
+    training too, and collects garbage each time, which a short training would be seen to wait for.
+    """
+    others = list(accelerator._models), list(accelerator._optimizers)
+    try:
+        yield accelerator.prepare(network, optimizer)
+    finally:
+        accelerator._models, accelerator._optimizers = others
+
+
+def _not_finite(losses: Tensor, step: LaneStep, number: int, examples: Examples) -> str:
+    wrong = [lane for lane in step.rows if not math.isfinite(float(losses[lane]))]
+    ids = [examples.ids[row] for lane in wrong or step.rows for row in step.rows[lane]]
+    return (
+        f"training stopped at step {number + 1}: loss or gradient is not a number. Rows: {', '.join(ids[:8])}; lower "
+        "train.lr, or look at these rows."
+    )
+
+
 def _forward_backward(
-    network: torch.nn.Module, bank: Bank, examples: Examples, lanes: Ints, step: LaneStep, accelerator: Accelerator
+    network: Module, bank: Bank, examples: Examples, lanes: Ints, step: LaneStep, accelerator: Accelerator
 ) -> Tensor:
     """Leave the gradients of every lane's mean loss, summed over its tasks; returns those losses, (slots,)."""
     rows = np.concatenate(list(step.rows.values()))

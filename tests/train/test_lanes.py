@@ -1,5 +1,8 @@
 """Adapters trained side by side have the losses and the weights of each trained alone, as a stock PEFT adapter."""
 
+import gc
+import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +116,36 @@ def test_lanes_train_as_stock_peft_adapters_do_one_after_another(
         for name, tensor in bank.head_state(lane).items():
             task, _, kind = name.rpartition(".")
             torch.testing.assert_close(tensor, getattr(alone[lane].task_heads[task].net, kind), rtol=0, atol=1e-4)
+
+
+def test_of_a_wave_the_accelerator_holds_nothing_and_of_others_what_it_held(tiny_encoder: Path) -> None:
+    """Not Adam's moments either, which Adam alone holds; a training that failed leaves as little."""
+    accelerator, made = Accelerator(cpu=True), []
+    other = torch.nn.Linear(1, 1)
+    theirs = accelerator.prepare(other, torch.optim.SGD(other.parameters()))
+    network, bank = stacked(tiny_encoder)
+    examples = make_examples(network)
+
+    class Watched(torch.optim.AdamW):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            made.append(weakref.ref(self))
+
+    def log(entry: dict[str, Any]) -> None:
+        if len(made) == 2:
+            raise RunError("as if a loss were no number")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "AdamW", Watched)
+        for failed in (False, True):
+            with pytest.raises(RunError) if failed else nullcontext():
+                train_lanes(
+                    network, bank, examples, LANES, settings=SETTINGS, seed=3, accelerator=accelerator, log=log,
+                    progress=lambda done, total: None,
+                )  # fmt: skip
+    gc.collect()
+    assert [optimizer() for optimizer in made] == [None, None]
+    assert (accelerator._models, accelerator._optimizers) == ([theirs[0]], [theirs[1]])
 
 
 def test_nobodys_slot_stays_the_pretrained_body_with_the_shared_heads(tiny_encoder: Path) -> None:
