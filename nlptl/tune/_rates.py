@@ -12,13 +12,20 @@ if TYPE_CHECKING:
 
 
 def let_learn(
-    backbone: Backbone, *, lr: float, layers: int | None = None, decay: float = 1.0, until: float = 0.0
+    backbone: Backbone,
+    *,
+    lr: float,
+    layers: int | None = None,
+    embeddings: bool = True,
+    decay: float = 1.0,
+    until: float = 0.0,
 ) -> Backbone:
     """The same backbone with ``rates`` for the weights of its top layers, all others frozen.
 
     Args:
         lr: peak learning rate of the top layer.
-        layers: how many top layers learn; none: all, and the embeddings.
+        layers: how many top layers learn; none: all.
+        embeddings: whether, where all layers learn, the embeddings do too.
         decay: the learning rate of a layer is that of the one above it times this.
         until: in [0, 1] of the run; layers begin to learn one after another from the top, the last at this point.
 
@@ -33,7 +40,7 @@ def let_learn(
     top = max(layer_of.values())
     if layers is not None and layers > top:
         raise ModelError(f"tune.layers is {layers}, but the encoder has {top} layers of their own weights.")
-    lowest = 0 if layers is None else top - layers + 1
+    lowest = (0 if embeddings else 1) if layers is None else top - layers + 1
     backbone.rates = {
         name: rate(top - layer, lr=lr, learning=top - lowest + 1, decay=decay, until=until)
         for name, layer in layer_of.items()

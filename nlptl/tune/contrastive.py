@@ -56,4 +56,5 @@ class Contrastive(Tune):
 
         if self.body == "lora":
             return Lora(rank=self.rank, layers=self.layers, targets="all").apply(backbone)
-        return let_learn(backbone, lr=self.rate, layers=backbone.depth if self.layers == "all" else self.layers)
+        layers = None if self.layers == "all" else self.layers
+        return let_learn(backbone, lr=self.rate, layers=layers, embeddings=False)

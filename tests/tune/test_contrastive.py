@@ -1,15 +1,18 @@
 """Contrasts: the loss by hand, draws without lists of pairs, and what a recipe may not ask of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from tiny_bodies import FAMILIES, tiny_body
 
 import nlptl
 from nlptl.encoder.backbone import Backbone
 from nlptl.recipe import Encoder
 from nlptl.tune._contrast import balanced_rows, contrastive_losses, has_pairs
+from nlptl.tune._targets import layer_of_parameters
 from nlptl.tune.contrastive import Contrastive
 
 
@@ -74,6 +77,15 @@ def test_what_learns_is_what_was_asked_for(tiny_encoder: Path, body: str, layers
     learning = {name for name, parameter in backbone.body.named_parameters() if parameter.requires_grad}
     assert learning and all((".lora_" in name) == (body == "lora") for name in learning)
     assert any("layer.0." in name for name in learning) == (layers == "all")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_layers_of_every_family_learn_and_its_embeddings_do_not(family: str) -> None:
+    body = tiny_body(family)
+    backbone = Contrastive().apply(SimpleNamespace(body=body, rates={}))
+    layers = layer_of_parameters(body)
+    assert set(backbone.rates) == {name for name, layer in layers.items() if layer > 0}
+    assert any(layer == 0 for layer in layers.values())
 
 
 @pytest.mark.parametrize(
