@@ -95,6 +95,24 @@ def test_copies_of_official_validation_rows_teach_only_where_nothing_is_chosen(
     assert (leaks["validation"], leaks["exact"], leaks["dropped"]) == (counted, 0, counted)
 
 
+def test_official_rows_that_are_to_say_when_to_stop_are_there(tmp_path: Path) -> None:
+    rows = mail(20, ("ann", "bob", "dee"))
+    rows["split"] = "train"
+    made = recipe(
+        Path("none"), tmp_path / "mail.parquet", data={"split": "split"}, tune={"kind": "lora"}, train={"patience": 1}
+    )
+    for validation in (1, 0):
+        rows.loc[rows.index[:2], "split"] = "validation" if validation else "train"
+        rows.to_parquet(tmp_path / "mail.parquet")
+        corpus = Corpus.of(read_apart(made, Quarantine())[0], made.heads)
+        if validation:
+            [(_, turn, _)] = _plan(made, corpus)[0]
+            assert len(turn.validate) == 2
+        else:
+            with pytest.raises(nlptl.RecipeError, match=r"train\.patience: turn 'all' has no official validation row"):
+                _plan(made, corpus)
+
+
 def test_rows_that_choose_have_no_copy_among_those_that_teach() -> None:
     """Every row is there twice, and a quarter is held back: five rows, and the others of their pairs."""
     made = nlptl.Recipe(

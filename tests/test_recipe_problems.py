@@ -296,6 +296,7 @@ def test_words_need_a_solved_head(tmp_path: Path) -> None:
         "transfer: {target_labels: 0, protocol: leave_one_out}\n",
         "transfer: {hold_out: 1, target: [a], target_labels: 0}\n",
         "train: {patience: 2, validation: 0.1}\n",
+        "train: {patience: 2, select: snd}\n",
         "encoder: {lexical: tfidf}\n",
     ],
 )
@@ -303,6 +304,16 @@ def test_what_is_sound_is_let_through(tmp_path: Path, text: str) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(DATA + HEADS + text, encoding="utf-8")
     assert Recipe.load(path).name == "run"
+
+
+def test_official_validation_rows_say_when_to_stop(tmp_path: Path) -> None:
+    """Not for adapters of each domain's own, which are trained by themselves."""
+    path = tmp_path / "recipe.yaml"
+    split = DATA.replace("path: ", "split: split, path: ") + HEADS + "train: {patience: 2}\n"
+    path.write_text(split, encoding="utf-8")
+    assert Recipe.load(path).train.patience == 2
+    found = problems(tmp_path, split + "tune: {kind: lora, per: domain}\n")
+    assert [line.split(": ")[1] for line in found] == ["train.patience"]
 
 
 def test_rules_are_told_beside_mistakes_of_other_sections(tmp_path: Path) -> None:

@@ -27,11 +27,12 @@ from nlptl.recipe.rules_heads import (
 from nlptl.recipe.rules_labels import (
     Problems,
     anomalies_are_no_label,
+    judged_on_labels,
     label_columns,
     label_sets,
     label_sources,
+    none_held_back,
     one_sample,
-    sources,
     task_names,
 )
 from nlptl.recipe.rules_overfit import OVERFIT_RULES
@@ -87,12 +88,13 @@ def words_have_a_head(encoder: Any, heads: Any) -> Problems:
         )
 
 
-def patience_has_rows(train: Any) -> Problems:
+def patience_has_rows(data: Any, train: Any) -> Problems:
     """Whether stopping early has rows to be judged on."""
-    if train.patience is not None and train.validation == 0 and train.select in ("source", "importance"):
+    if train.patience is not None and judged_on_labels(train) and none_held_back(data, train):
         yield (
             ("train", "patience"),
-            "needs teaching rows held back to see when to stop; set train.validation, such as 0.1, or patience: null.",
+            "needs teaching rows held back to see when to stop; set train.validation, such as 0.1, data.split, or "
+            "patience: null.",
         )
 
 
@@ -120,7 +122,9 @@ def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, tr
             ("balance", "kind"),
             f"{balance.kind} weighs tasks for one body, and tune.per: domain has many; set equal.",
         )
-    one_for_all = {"validation": 0.0, "select": "source", "sampler": "proportional", "class_weights": None}
+    one_for_all = {
+        "validation": 0.0, "select": "source", "sampler": "proportional", "class_weights": None, "patience": None,
+    }  # fmt: skip
     for name, plain in one_for_all.items():
         if getattr(train, name) != plain:
             yield (
@@ -132,7 +136,7 @@ def adapters_apart_are_plain(tune: Any, heads: Any, adapt: Any, balance: Any, tr
 
 def rungs_have_rows(data: Any, tune: Any, train: Any) -> Problems:
     """Whether what is chosen on validation rows has some."""
-    if tune.kind == "auto" and train.validation == 0 and all(source.split is None for _, source in sources(data)):
+    if tune.kind == "auto" and none_held_back(data, train):
         yield (
             ("tune", "kind"),
             "auto chooses on teaching rows held back; set train.validation, such as 0.1, or data.split.",

@@ -101,6 +101,16 @@ def label_sets(heads: Any) -> Problems:
             )
 
 
+def judged_on_labels(train: Any) -> bool:
+    """Whether epochs are judged on rows with labels, and not by the answers to the target's texts."""
+    return train.select in ("source", "importance")
+
+
+def none_held_back(data: Any, train: Any) -> bool:
+    """Whether no row is held back from those that teach, and no official split could name any."""
+    return bool(train.validation == 0 and all(source.split is None for _, source in sources(data)))
+
+
 def sources(data: Any) -> list[tuple[KeyPath, Any]]:
     """Each source with its place in the recipe."""
     return (

@@ -5,7 +5,7 @@ from typing import Any
 from nlptl.contracts.adapt import Term
 from nlptl.contracts.augment import Cutting, Mixing
 from nlptl.recipe.rules_heads import learns_further
-from nlptl.recipe.rules_labels import Problems, sources
+from nlptl.recipe.rules_labels import Problems, none_held_back
 
 
 def mixout_has_a_start(tune: Any, train: Any) -> Problems:
@@ -65,7 +65,7 @@ def augmented_is_judged(augment: Any, data: Any, tune: Any, heads: Any, transfer
     if not augment:
         return
     trained = tune.learns or any(head.kind == "mlp" for head in heads.values())
-    if trained and train.validation == 0 and all(source.split is None for _, source in sources(data)):
+    if trained and none_held_back(data, train):
         yield (
             ("augment",),
             "is kept where teaching rows held back say so; set train.validation, such as 0.2, or data.split.",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from nlptl.contracts import Ints, Task
 from nlptl.errors import RecipeError
 from nlptl.recipe.rules_heads import asks_unseen_rows, holds_back_by_split, learns_further, rungs_are_calibrated
+from nlptl.recipe.rules_labels import judged_on_labels
 from nlptl.transfer.match import listed
 from nlptl.transfer.plan import Turn
 
@@ -56,8 +57,8 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
 def validation_serves(
     recipe: Recipe, turn: Turn, tasks: Mapping[str, Task], domains: npt.NDArray[Any], labelled: Callable[[str], Ints]
 ) -> None:  # fmt: skip
-    """Whether there are the validation rows that calibration and thresholds of strange texts rest on: of each target
-    where its rung is calibrated, else of any where what is trained is and the loop holds none back.
+    """Whether there are the validation rows that stopping early, calibration and thresholds of strange texts rest on:
+    of each target where its rung is calibrated, else of any where what is trained is and the loop holds none back.
 
     Args:
         domains: of all rows.
@@ -66,7 +67,13 @@ def validation_serves(
     Raises:
         RecipeError: there are none, or some target has none.
     """
-    if recipe.train.validation == 0 or holds_back_by_split(recipe.tune):
+    settings = recipe.train
+    if settings.patience is not None and judged_on_labels(settings) and not (settings.validation or len(turn.validate)):
+        raise RecipeError(
+            f"train.patience: turn {turn.name!r} has no official validation row to see by when to stop; add some to "
+            "data.split, set train.validation, such as 0.1, or patience: null."
+        )
+    if settings.validation == 0 or holds_back_by_split(recipe.tune):
         for name, task in tasks.items():
             trained = learns_further(task.head, recipe.tune, recipe.encoder, recipe.adapt)
             if asks_unseen_rows(task.head) is not None and trained and not len(labelled(name)):
