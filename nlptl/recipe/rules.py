@@ -12,7 +12,11 @@ from nlptl.errors import nearest
 from nlptl.recipe.rules_adapt import ADAPT_RULES
 from nlptl.recipe.rules_anomaly import strange_texts_can_be_told
 from nlptl.recipe.rules_chain import CHAIN_RULES
-from nlptl.recipe.rules_contrast import contrasts_have_what_they_need, curves_have_labels_to_draw
+from nlptl.recipe.rules_contrast import (
+    contrasts_are_not_the_loop,
+    contrasts_have_what_they_need,
+    curves_have_labels_to_draw,
+)
 from nlptl.recipe.rules_cost import scratch_has_trained_heads
 from nlptl.recipe.rules_heads import (
     calibrated_as_asked,
@@ -189,5 +193,6 @@ RULES: tuple[Callable[..., Problems], ...] = (
     task_adapters_have_tasks,
     *OVERFIT_RULES,
     contrasts_have_what_they_need,
+    contrasts_are_not_the_loop,
     curves_have_labels_to_draw,
 )

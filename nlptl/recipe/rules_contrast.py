@@ -39,6 +39,24 @@ def contrasts_have_what_they_need(
         )
 
 
+READ = ("precision", "dropout", "reuse", "validation", "refit")
+"""What of ``train`` contrasts read, have as it may be set (no dropout, nothing reused), or have a rule of."""
+
+
+def contrasts_are_not_the_loop(tune: Any, train: Any, evaluate: Any) -> Problems:
+    """Whether nothing is set of the loop, which nothing here goes through: neither what learns by contrasts alone, as
+    beside other rungs of ``auto`` it does not, nor a rival from scratch."""
+    if tune.kind != "contrastive" or evaluate.scratch:
+        return
+    for name, field in type(train).model_fields.items():
+        if name not in READ and getattr(train, name) != field.default:
+            yield (
+                ("train", name),
+                "is read by the loop, which contrasts do without; leave it out, and set tune.steps, tune.rows or "
+                "tune.lr.",
+            )
+
+
 def curves_have_labels_to_draw(evaluate: Any, transfer: Any, heads: Any) -> Problems:
     """Whether the curve of labels has rows to draw from, by class, and points in order."""
     cold = evaluate.cold_start

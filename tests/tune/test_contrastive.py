@@ -11,6 +11,7 @@ from tiny_bodies import FAMILIES, tiny_body
 import nlptl
 from nlptl.encoder.backbone import Backbone
 from nlptl.recipe import Encoder
+from nlptl.recipe.rules_contrast import READ
 from nlptl.tune._contrast import balanced_rows, contrastive_losses, has_pairs
 from nlptl.tune._targets import layer_of_parameters
 from nlptl.tune.contrastive import Contrastive
@@ -105,3 +106,28 @@ def test_what_contrasts_cannot_serve_is_refused(sections: dict[str, object], pro
     with pytest.raises(nlptl.RecipeError) as refused:
         nlptl.Recipe(tune={"kind": "contrastive"}, **settings)
     assert problem in str(refused.value)
+
+
+def contrasting(**sections: object) -> nlptl.Recipe:
+    settings = {"data": {"kind": "csv", "path": "x.csv"}, "heads": {"spam": {"kind": "linear"}}}
+    return nlptl.Recipe(**settings | {"tune": {"kind": "contrastive"}} | sections)
+
+
+def test_every_setting_of_the_loop_is_refused_where_only_contrasts_teach() -> None:
+    """All at once, by name; what the rungs beside them, or a rival from scratch, go by is not."""
+    other: dict[str, object] = {
+        "epochs": 3, "max_steps": 5, "batch_tokens": 64, "batch_rows": 8, "accumulate": 2, "sampler": "uniform",
+        "sampler_temperature": 3.0, "optimizer": "adam", "lr": 0.1, "head_lr": 0.1, "weight_decay": 0.1, "l2_sp": 0.1,
+        "label_smoothing": 0.1, "class_weights": "balanced", "focal_gamma": 1.0, "r_drop": 1.0, "mixout": 0.5,
+        "average": "ema", "average_decay": 0.5, "average_start": 0.5, "warmup": 0.5, "decay": "cosine", "clip": None,
+        "validation_rows": "last", "select": "snd", "patience": 2, "checkpoint_steps": 7,
+    }  # fmt: skip
+    assert {*other, *READ} == set(nlptl.recipe.Train.model_fields)
+    with pytest.raises(nlptl.RecipeError) as refused:
+        contrasting(train=other)
+    told = [line.split(": ") for line in refused.value.problems]
+    assert {place for place, *_ in told} == {f"train.{name}" for name in other}
+    assert sum("which contrasts do without" in line for line in refused.value.problems) == len(other)
+    assert contrasting(train={"precision": "float32", "dropout": False, "reuse": False, "epochs": 1, "lr": 1e-3})
+    assert contrasting(train={"epochs": 3}, evaluate={"scratch": True})
+    assert contrasting(train={"epochs": 3, "validation": 0.2}, tune={"kind": "auto", "rungs": ["contrastive", "lora"]})
