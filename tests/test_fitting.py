@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from accelerate.utils import DistributedType
 from made_mail import mail
 
 import nlptl
@@ -19,7 +21,7 @@ from nlptl.contracts import Quarantine
 from nlptl.fitting import _plan
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.folder import RunFolder, differing
-from nlptl.fitting.launch import asked_processes
+from nlptl.fitting.launch import asked_processes, launched
 from nlptl.fitting.train import split_off
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import read_apart
@@ -387,6 +389,29 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(
     subprocess.run([*command, str(tmp_path / "a")], env=fresh, check=True, capture_output=True)
     assert numbers(tmp_path / "a") == numbers(tmp_path / "b")
     assert (tmp_path / "a" / "metrics.jsonl").read_text() == (tmp_path / "b" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("way", "precision", "said"),
+    [
+        ("FSDP", "no", "asks for FSDP, and here each process has the whole model"),
+        ("DEEPSPEED", "bf16", "asks for DEEPSPEED"),
+        ("MULTI_GPU", "fp8", "asks for mixed precision fp8"),
+        ("NO", "fp16", "asks for mixed precision fp16"),
+        ("MULTI_GPU", "bf16", None),
+        ("NO", "no", None),
+    ],
+)
+def test_a_launcher_that_divides_the_model_is_refused(
+    monkeypatch: pytest.MonkeyPatch, way: str, precision: str, said: str | None
+) -> None:
+    asked = SimpleNamespace(distributed_type=DistributedType(way), mixed_precision=precision, num_processes=2)
+    monkeypatch.setattr("accelerate.Accelerator", lambda **settings: asked)
+    if said is None:
+        assert launched() is asked
+        return
+    with pytest.raises(nlptl.RecipeError, match=said):
+        launched()
 
 
 def test_what_a_launcher_was_asked_for_is_read_off_its_command(tmp_path: Path) -> None:

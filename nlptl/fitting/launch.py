@@ -22,19 +22,29 @@ def launched() -> Accelerator:
     """Of the processes that a launcher started, this one.
 
     Raises:
-        RecipeError: the launcher asks for fp16.
+        RecipeError: the launcher asks for numbers that must be scaled, or for a model that is divided.
     """
     from accelerate import Accelerator, InitProcessGroupKwargs
 
     # The others wait while the main process encodes or solves, for longer than the ten minutes that cards allow.
     accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=2))])
-    if accelerator.mixed_precision == "fp16":
-        raise RecipeError(
-            "the launcher asks for mixed precision fp16, whose gradients must be scaled; launch with --mixed_precision "
-            "bf16, or no."
-        )
+    _refuse_what_is_not_done(accelerator)
     _warn_if_alone(accelerator)
     return accelerator
+
+
+def _refuse_what_is_not_done(accelerator: Accelerator) -> None:
+    precision, way = accelerator.mixed_precision, accelerator.distributed_type.value
+    if precision not in ("no", "bf16"):
+        raise RecipeError(
+            f"the launcher asks for mixed precision {precision}, whose numbers must be scaled; launch with "
+            "--mixed_precision bf16, or no."
+        )
+    if way != "NO" and not way.startswith("MULTI_"):
+        raise RecipeError(
+            f"the launcher asks for {way}, and here each process has the whole model and a share of the rows; launch "
+            "without it, such as by accelerate launch --multi_gpu, or python -m torch.distributed.run."
+        )
 
 
 def destroy_process_group() -> None:
