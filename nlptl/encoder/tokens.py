@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from nlptl.contracts import Ints
+from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
     from nlptl.encoder._lower import Lower, LowerBatch
 
@@ -180,7 +181,11 @@ def tokenize(backbone: Reads, texts: Sequence[str], pairs: Sequence[str] | None 
 
     Texts beyond ``max_length`` lose their end (``long: head``), their middle (``head_tail``), or nothing, becoming
     several sequences (``chunks``). Of pairs, the longer text is always cut at its end.
+
+    Raises:
+        ModelError: ``max_length`` has no room for a token of each text beside the special ones.
     """
+    _check_room(backbone, texts=1 if pairs is None else 2)
     sequences: list[list[int]] = []
     types: list[list[int]] = []
     per_row: list[int] = []
@@ -188,14 +193,15 @@ def tokenize(backbone: Reads, texts: Sequence[str], pairs: Sequence[str] | None 
     for start in range(0, len(texts), CHUNK):
         here = [backbone.prompt + text for text in texts[start : start + CHUNK]]
         if pairs is not None:
+            beside = list(pairs[start : start + CHUNK])
             encoded = backbone.tokenizer(
-                here, list(pairs[start : start + CHUNK]), truncation=True, max_length=backbone.settings.max_length,
-                return_token_type_ids=True, return_attention_mask=False, return_overflowing_tokens=False,
+                here, beside, truncation=True, max_length=backbone.settings.max_length, return_token_type_ids=True,
+                return_attention_mask=False, return_overflowing_tokens=False,
             )  # fmt: skip
             sequences += encoded["input_ids"]
             types += encoded["token_type_ids"]
             per_row += [1] * len(here)
-            truncated += sum(bool(each.overflowing) for each in encoded.encodings)
+            truncated += _cut_pairs(backbone, encoded, here, beside)
             continue
         contents = backbone.tokenizer(
             here, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
@@ -218,13 +224,33 @@ def tokenize(backbone: Reads, texts: Sequence[str], pairs: Sequence[str] | None 
     )
 
 
+def _check_room(backbone: Reads, *, texts: int) -> None:
+    settings = backbone.settings
+    special = backbone.tokenizer.num_special_tokens_to_add(pair=texts == 2)
+    if settings.max_length < special + texts:
+        what = "text" if texts == 1 else "pair of texts"
+        raise ModelError(
+            f"encoder.max_length is {settings.max_length}, and the tokenizer of {settings.model!r} puts {special} "
+            f"special tokens around each {what}; set encoder.max_length to {special + texts} or more."
+        )
+
+
+def _cut_pairs(backbone: Reads, encoded: BatchEncoding, texts: list[str], pairs: list[str]) -> int:
+    """How many of the pairs that were ``encoded`` lost tokens. Tokenizers in Python do not say: they are asked again,
+    for all of each pair."""
+    if encoded.encodings is not None:
+        return sum(bool(each.overflowing) for each in encoded.encodings)
+    whole = backbone.tokenizer(texts, pairs, return_attention_mask=False, return_token_type_ids=False, verbose=False)
+    return sum(len(ids) > backbone.settings.max_length for ids in whole["input_ids"])
+
+
 def _cut(content: list[int], room: int, long: str) -> list[list[int]]:
     if len(content) <= room:
         return [content]
     if long == "head":
         return [content[:room]]
     if long == "head_tail":
-        return [content[: room - room // 2] + content[-(room // 2) :]]
+        return [content[: room - room // 2] + content[len(content) - room // 2 :]]
     return [content[start : start + room] for start in range(0, len(content), room)]
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from nlptl.encoder.backbone import Backbone
-from nlptl.encoder.tokens import PAD_MULTIPLE, Tokens, token_batches, tokenize
+from nlptl.encoder.tokens import PAD_MULTIPLE, TextReader, Tokens, token_batches, tokenize
+from nlptl.errors import ModelError
 from nlptl.recipe import Encoder
 
 
@@ -58,6 +59,41 @@ def test_pairs_are_joined_and_only_the_cut_ones_count_as_truncated(tiny_encoder:
     assert tokens.truncated == pytest.approx(1 / 3)
     types = tokens.batch(np.array([0])).token_type_ids
     assert types is not None and types[0, :6].tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_a_tokenizer_in_python_reads_pairs_as_a_fast_one_does(tiny_encoder: Path) -> None:
+    from transformers import BertJapaneseTokenizer
+
+    fast = load(tiny_encoder)
+    slow = BertJapaneseTokenizer(str(tiny_encoder / "vocab.txt"), word_tokenizer_type="basic", do_lower_case=True)
+    reader = TextReader(slow, fast.settings, "", None)
+    texts, pairs = ["the of", "the of to", "the of to and is"], ["you", "it you", "it you that"]
+    read, expected = tokenize(reader, texts, pairs), tokenize(fast, texts, pairs)
+    assert not slow.is_fast and np.array_equal(read.ids, expected.ids) and read.truncated == expected.truncated > 0
+    assert read.types is not None and expected.types is not None and np.array_equal(read.types, expected.types)
+    assert np.array_equal(tokenize(reader, texts).ids, tokenize(fast, texts).ids)
+
+
+@pytest.mark.parametrize(
+    ("long", "expected"),
+    [
+        ("head", ["[CLS] the [SEP]"]),
+        ("head_tail", ["[CLS] the [SEP]"]),
+        ("chunks", ["[CLS] the [SEP]", "[CLS] of [SEP]", "[CLS] to [SEP]"]),
+    ],
+)
+def test_a_room_of_one_token_holds_one(tiny_encoder: Path, long: str, expected: list[str]) -> None:
+    backbone = load(tiny_encoder, long=long, max_length=3)
+    assert written(backbone, tokenize(backbone, ["the of to"]), 0) == expected
+
+
+@pytest.mark.parametrize(("length", "pairs", "least"), [(2, None, 3), (2, ["you"], 5), (4, ["you"], 5)])
+def test_no_room_for_a_token_is_refused(tiny_encoder: Path, length: int, pairs: list[str] | None, least: int) -> None:
+    backbone = load(tiny_encoder, max_length=length)
+    with pytest.raises(ModelError, match=f"special tokens around each .*; set encoder.max_length to {least} or more"):
+        tokenize(backbone, ["the of"], pairs)
+    roomy = load(tiny_encoder, max_length=least)
+    assert len(tokenize(roomy, ["the of"], pairs).ids) == least
 
 
 def test_unknown_tokens_are_counted(tiny_encoder: Path) -> None:
