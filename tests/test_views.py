@@ -26,7 +26,8 @@ CPU = torch.device("cpu")
 def batch_of(*lengths: int, owners: tuple[int, ...] | None = None) -> TokenBatch:
     mask = torch.tensor([[1] * length + [0] * (16 - length) for length in lengths])
     whose = torch.arange(len(lengths)) if owners is None else torch.tensor(owners)
-    return TokenBatch(torch.ones_like(mask), mask, None, whose, int(whose.max()) + 1)
+    ids = torch.arange(5, 5 + 16).expand_as(mask) * mask
+    return TokenBatch(ids, mask, None, whose, int(whose.max()) + 1)
 
 
 @pytest.mark.parametrize("in_a_row", [True, False])
@@ -39,6 +40,18 @@ def test_a_share_of_the_inner_tokens_is_left_out(in_a_row: bool) -> None:
     assert not gone[:, 0].any() and not gone[0, 11] and not gone[2, 15]
     places = gone[2].nonzero().flatten()
     assert (int(places[-1] - places[0]) == 3) == in_a_row
+
+
+@pytest.mark.parametrize("between", [[3], [3, 3]], ids=["bert", "roberta"])
+@pytest.mark.parametrize("in_a_row", [True, False])
+def test_what_parts_a_pair_is_never_left_out(in_a_row: bool, between: list[int]) -> None:
+    """Three tokens of each text, half of all left out: which ones, varies; the separators stay."""
+    ids = torch.tensor([2, 11, 12, 13, *between, 14, 15, 16, 3, 0, 0])
+    rows = 40
+    tokens = TokenBatch(ids.expand(rows, -1), (ids > 0).long().expand(rows, -1), None, torch.arange(rows), rows)
+    kept = kept_tokens(tokens, np.arange(rows), 0.5, in_a_row=in_a_row).bool()
+    assert kept[:, (ids == 2) | (ids == 3)].all() and not kept[:, ids == 0].any()
+    assert ((~kept & (ids > 0)).sum(1) == 3).all() and not kept[:, ids > 10].all(0).any()
 
 
 def test_a_row_draws_the_same_whatever_is_beside_it() -> None:

@@ -13,22 +13,25 @@ from nlptl.encoder.tokens import TokenBatch
 
 
 def kept_tokens(tokens: TokenBatch, seeds: Ints, share: float, *, in_a_row: bool) -> Tensor:
-    """The attention mask without ``max(1, round(share · n))`` of each sequence's n inner tokens, the first and the last
-    being special ones; a sequence of one inner token stays whole.
+    """The attention mask without ``max(1, round(share · n))`` of each sequence's n inner tokens; a sequence of one
+    inner token stays whole. The first and the last token are special ones, and so are those between them that are the
+    same, which part the texts of a pair.
 
     Args:
         seeds: (rows,); a row's sequences draw from its own.
-        in_a_row: whether they follow one another.
+        in_a_row: whether they follow one another, but for what parts a pair.
     """
     mask = tokens.attention_mask.clone()
+    lasts = tokens.input_ids.gather(1, (mask.sum(1, keepdim=True) - 1).clamp(min=0))
+    inner = (mask == 1) & (tokens.input_ids != tokens.input_ids[:, :1]) & (tokens.input_ids != lasts)
     for sequence, rng in enumerate(_drawn_by_owner(tokens, seeds)):
-        inner = int(tokens.attention_mask[sequence].sum()) - 2
-        count = max(1, round(share * inner))
-        if inner < 2:
+        places = inner[sequence].nonzero().flatten()
+        count = max(1, round(share * len(places)))
+        if len(places) < 2:
             continue
-        start = rng.integers(inner - count + 1)
-        places = np.arange(start, start + count) if in_a_row else rng.permutation(inner)[:count]
-        mask[sequence, torch.as_tensor(1 + places, device=mask.device)] = 0
+        start = rng.integers(len(places) - count + 1)
+        chosen = np.arange(start, start + count) if in_a_row else rng.permutation(len(places))[:count]
+        mask[sequence, places[torch.as_tensor(chosen, device=mask.device)]] = 0
     return mask
 
 
