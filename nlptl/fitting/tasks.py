@@ -28,4 +28,4 @@ def task_network(backbone: Backbone, heads: Mapping[str, TaskHead], tune: Lora, 
 
 def shelf_of(network: Network) -> TaskShelf | None:
     """What the network's tasks are answered by, where they have adapters of their own."""
-    return TaskShelf(network.bank, network.backbone.located.name) if isinstance(network, TaskNetwork) else None
+    return TaskShelf(network.bank, network.backbone.base_name) if isinstance(network, TaskNetwork) else None

@@ -96,7 +96,7 @@ def open_shelf(network: Network, folder: Path, slots: int) -> Shelf | TaskShelf:
     """
     body, config = network.backbone.body, read_config(folder)
     if (folder / TASKS).is_file():
-        return TaskShelf.open(body, config, folder, network.backbone.located.name)
+        return TaskShelf.open(body, config, folder, network.backbone.base_name)
     bank = Bank(body, config, slots)
     own_heads(network, bank)
     return Shelf(folder, bank)

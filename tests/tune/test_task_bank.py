@@ -1,5 +1,6 @@
 """Shared and own adapters of tasks: each row goes through both, as two stock PEFT adapters active together do."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,15 @@ from train_network import TASKS, make_examples, make_task_network
 from transformers import AutoModel
 
 import nlptl
+from nlptl.encoder._inherited import Inherited
 from nlptl.encoder._lower import frozen_layers, with_lower
+from nlptl.encoder.backbone import Backbone
 from nlptl.errors import ModelError
+from nlptl.fitting.tasks import shelf_of
+from nlptl.model import Network
 from nlptl.model.task_network import TaskNetwork
-from nlptl.recipe import Train
+from nlptl.recipe import Encoder, Train
+from nlptl.saved.bank import open_shelf
 from nlptl.train.loop import held_out_losses, train
 from nlptl.tune._adapter import WEIGHTS
 from nlptl.tune._shelf import adapter_id
@@ -168,6 +174,20 @@ def test_an_adapter_of_another_encoder_is_refused(tiny_encoder: Path, tmp_path: 
     TaskShelf(network.bank, "base").copy(tmp_path)
     with pytest.raises(ModelError, match="does not fit this encoder"):
         TaskShelf.open(tiny_body("bert", layers=3), network.bank.config, tmp_path, "base")
+
+
+def test_adapters_of_an_inherited_body_name_no_encoder_that_peft_would_take(tiny_encoder: Path, tmp_path: Path) -> None:
+    network = filled(tiny_encoder)
+    network.backbone.inherited = Inherited({}, ())
+    shelf = shelf_of(network)
+    assert shelf is not None and shelf.base_name == f"{tiny_encoder} with inherited.safetensors"
+    shelf.copy(tmp_path)
+    told = json.loads((tmp_path / adapter_id("topic") / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == shelf.base_name
+    backbone = Backbone.load(Encoder(model=str(tiny_encoder), max_length=32))
+    backbone.inherited = network.backbone.inherited
+    again = open_shelf(Network(backbone, network.task_heads), tmp_path, 1)
+    assert isinstance(again, TaskShelf) and again.base_name == shelf.base_name
 
 
 @pytest.mark.parametrize(
