@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,6 @@ from nlptl.diagnosing.look import Look, one_of_each
 from nlptl.encoder.spans import words_of
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
-
-if TYPE_CHECKING:
-    pass
 
 ROWS = 2000
 """Texts a side, at most."""

@@ -240,9 +240,8 @@ def usage() -> list[Usage]:
             about |= json.loads((home / "about.json").read_text(encoding="utf-8"))
             texts = sum(int(np.load(path, mmap_mode="r").shape[0]) for path in home.glob("shard-*/keys.npy"))
         size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-        precision = str(about["precision"]).removeprefix("torch.")  # which older stores wrote
         used = home.stat().st_mtime
-        found.append(Usage(about["encoder"], precision, about["max_length"], texts, size, used))
+        found.append(Usage(about["encoder"], about["precision"], about["max_length"], texts, size, used))
     return sorted(found, key=lambda each: -each.used)
 
 

@@ -15,17 +15,15 @@ from nlptl.report.table import interval, task_table, tone
 class CardFacts:
     """What a card tells beyond the results.
 
-    ``taught_by`` is how many labelled rows of each domain taught; ``license`` is None where it is not known;
-    ``adapter`` says whether the folder holds a PEFT adapter, ``lexical`` whether it holds words of the training texts;
-    ``parents`` are the runs it goes on from; ``strange`` is what it flagged of the scored rows, as the results have it.
+    ``taught_by`` is how many labelled rows of each domain taught; ``adapter`` says whether the folder holds a PEFT
+    adapter, ``lexical`` whether it holds words of the training texts; ``parents`` are the runs it goes on from;
+    ``strange`` is what it flagged of the scored rows, as the results have it.
     """
 
     name: str
     base_model: str
     taught_by: Mapping[str, int]
     unlabelled: Mapping[str, int] = field(default_factory=dict)
-    license: str | None = None
-    language: tuple[str, ...] = ()
     adapter: bool = False
     lexical: bool = False
     parents: Sequence[Mapping[str, Any]] = ()
@@ -40,8 +38,6 @@ def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Pa
         model_name=facts.name,
         base_model=facts.base_model,
         library_name="peft" if facts.adapter else "nlptl",
-        license=facts.license,
-        language=list(facts.language) or None,
         pipeline_tag="text-classification",
         tags=["nlptl", "text-classification", "transfer-learning", "domain-adaptation"],
         eval_results=list(_eval_results(results)) or None,
@@ -54,9 +50,9 @@ def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Pa
         metadata=data.to_yaml(),
         facts=facts,
         tables=[task_table(name, task) for name, task in tasks.items()],
-        good=list(_standing(tasks, "better")),
+        good=[said for said, _ in _standing(tasks, "better")],
         poor=list(_standing(tasks, "worse")),
-        level=list(_standing(tasks, "level")),
+        level=[said for said, _ in _standing(tasks, "level")],
         results=results,
         line=_line,
     )
@@ -81,14 +77,15 @@ def _eval_results(results: Mapping[str, Any]) -> Iterator[Any]:
                     )  # fmt: skip
 
 
-def _standing(tasks: Mapping[str, Any], wanted: str) -> Iterator[str]:
-    """Domains where the model stands so against the better of tfidf and probe."""
+def _standing(tasks: Mapping[str, Any], wanted: str) -> Iterator[tuple[str, str]]:
+    """Domains where the model stands so against the better of tfidf and probe, in words, and which that is."""
     for name, task in tasks.items():
         for domain, gains in task["gains"]["domains"].items():
             gain = gains.get("better")
             if gain and tone(gain) == wanted:
                 size, ends = f"{100 * gain['accuracy']:+.1f}", interval(gain["ci95"], in_points=True)
-                yield f"{_line(domain)} ({_line(name)}): {size} points of accuracy over {gain['baseline']} {ends}"
+                said = f"{_line(domain)} ({_line(name)}): {size} points of accuracy over {gain['baseline']} {ends}"
+                yield said, gain["baseline"]
 
 
 def _line(text: object) -> str:
