@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
 
@@ -47,6 +48,13 @@ def test_each_public_name_is_there(name: str) -> None:
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'fitt'"):
         nlptl.fitt  # noqa: B018
+
+
+@pytest.mark.parametrize("public", [nlptl.Recipe, nlptl.Model, nlptl.Run])
+def test_what_public_methods_return_has_a_type(public: type) -> None:
+    methods = {name: each for name, each in vars(public).items() if isfunction(each) and not name.startswith("_")}
+    assert methods
+    assert [name for name, each in methods.items() if each.__annotations__.get("return", "Any") == "Any"] == []
 
 
 def test_no_public_function_shares_a_name_with_a_room_or_module() -> None:

@@ -62,10 +62,10 @@ def suggest(
     from rich.text import Text
 
     table = Table("id", "domain", "answer", "margin", "text", box=None, pad_edge=False)
-    for row in found.itertuples():
-        text = " ".join(row.text.split())
-        answer = ("–", "–") if row.answer is None else (row.answer, f"{row.margin:.3f}")
-        table.add_row(Text(str(row.id)), Text(row.domain), *map(Text, answer), Text(text[:EXCERPT]))
+    for row in found.to_dict(orient="records"):
+        text = " ".join(row["text"].split())
+        answer = ("–", "–") if row["answer"] is None else (row["answer"], f"{row['margin']:.3f}")
+        table.add_row(Text(str(row["id"])), Text(row["domain"]), *map(Text, answer), Text(text[:EXCERPT]))
     console().print(table)
 
 

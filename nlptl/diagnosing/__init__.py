@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from textwrap import wrap
-from typing import Any
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def diagnose(recipe: Recipe) -> Findings:
     return Findings(found)
 
 
-LOOKS: Mapping[str, Callable[[Recipe], Mapping[str, Any]]] = {
+LOOKS: Mapping[str, Callable[[Recipe], Found]] = {
     "shift": diagnose, "senses": diagnose_senses, "rows": diagnose_rows,
 }  # fmt: skip
 """By what ``Recipe.diagnose`` is asked to look at."""

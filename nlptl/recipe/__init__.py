@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
@@ -31,6 +31,11 @@ from nlptl.recipe.rules import broken
 from nlptl.recipe.sections import Encoder, Evaluate, Train, Transfer
 from nlptl.recipe.text import as_yaml, json_schema
 from nlptl.registry import KindOf, Settings, find
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nlptl.diagnosing.found import Found
 
 __all__ = ["Encoder", "Evaluate", "Recipe", "Train", "Transfer"]
 
@@ -115,7 +120,7 @@ class Recipe(Settings):
         """Plain values for the record of a run; data that lives in Python only is described, not held."""
         return self.model_dump(mode="json", context={"described": True})
 
-    def diagnose(self, look: Literal["shift", "senses", "rows"] = "shift") -> Any:
+    def diagnose(self, look: Literal["shift", "senses", "rows"] = "shift") -> Found:
         """Before anything is trained: what differs between sources and targets, which words mean something else there,
         or which rows deserve a second look; see ``nlptl.diagnosing``, ``diagnosing.senses``, ``diagnosing.rows``.
 
@@ -123,11 +128,13 @@ class Recipe(Settings):
             DataError, ModelError: the recipe's data or its encoder cannot be used.
         """
         # Looked up by name, as kinds are: recipes stand above what carries them out.
-        return import_module("nlptl.diagnosing").LOOKS[look](self)
+        found: Found = import_module("nlptl.diagnosing").LOOKS[look](self)
+        return found
 
-    def suggest(self, n: int = 50, by: Literal["uncertainty", "diversity", "both"] = "both") -> Any:
+    def suggest(self, n: int = 50, by: Literal["uncertainty", "diversity", "both"] = "both") -> pd.DataFrame:
         """A table of the ``n`` rows to label next: ``nlptl.diagnosing.suggest.suggest``."""
-        return import_module("nlptl.diagnosing.suggest").suggest(self, n=n, by=by)
+        table: pd.DataFrame = import_module("nlptl.diagnosing.suggest").suggest(self, n=n, by=by)
+        return table
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
