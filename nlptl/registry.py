@@ -18,8 +18,14 @@ from pydantic_core import CoreSchema, core_schema
 from nlptl.errors import RecipeError, nearest
 
 ROOMS = ("data", "heads", "tune", "adapt", "augment", "balance", "diagnose", "export")
-"""The rooms whose files are kinds, in recipe order; those of ``diagnose`` and ``export`` are not
-named in recipes."""
+"""The rooms whose files are kinds, in recipe order."""
+
+UNNAMED = {
+    "diagnose": "'nlptl diagnose' and 'nlptl suggest' measure by some of them, and Python by any, such as "
+    "nlptl.diagnose.Logme().measure(View(features=…, labels=…)), with View from nlptl.contracts.diagnose.",
+    "export": "'nlptl export --to KIND' does, and in Python Model.export(folder, to=KIND).",
+}
+"""The rooms whose kinds recipes do not name, and who does."""
 
 
 class Settings(BaseModel):

@@ -204,18 +204,35 @@ def test_show_prints_the_schema(arguments: tuple[str, ...], capsys: pytest.Captu
     assert json.loads(capsys.readouterr().out) == Recipe.json_schema()
 
 
-def test_list_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_every_kind_and_tells_which_recipes_do_not_name(capsys: pytest.CaptureFixture[str]) -> None:
     from nlptl.registry import ROOMS, kinds
 
     assert status("list") == 0
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    assert rows == [[room, kind] for room in ROOMS for kind in kinds(room)]
+    told = [row for row in rows if row[0] == "Recipes"]
+    assert rows == [[room, kind] for room in ROOMS for kind in kinds(room)] + told
+    assert len(told) == len([room for room in ROOMS if room not in Recipe.model_fields]) == 2
 
 
 def test_list_of_one_room(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("list", "tune") == 0
     said = capsys.readouterr().out
-    assert "lora" in said and "linear" not in said
+    assert "lora" in said and "linear" not in said and "Recipes do not name" not in said
+    assert status("list", "export") == 0
+    said = capsys.readouterr().out
+    assert "onnx" in said and "Recipes do not name kinds of export: 'nlptl export --to KIND' does" in said
+
+
+def test_what_list_says_of_python_is_so(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    import nlptl
+    from nlptl.contracts.diagnose import View
+
+    assert status("list", "diagnose") == 0
+    assert "nlptl.diagnose.Logme().measure(View(features=…, labels=…))" in capsys.readouterr().out
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    assert nlptl.diagnose.Logme().measure(View(features=features, labels=np.arange(20) % 2))
 
 
 def test_predict_hands_over_what_was_asked(replace: Replace) -> None:

@@ -144,21 +144,25 @@ def show(
 
 @app.command("list")
 def list_kinds(
-    room: Annotated[str | None, typer.Argument(help="A section of recipes that has kinds; by default all.")] = None,
+    room: Annotated[str | None, typer.Argument(help="One of the rooms that have kinds; by default all.")] = None,
     debug: Debug = False,
 ) -> None:
-    """List the kinds that recipes may name, with what each does."""
+    """List the kinds there are, with what each does, and below them what recipes do not name, and who does."""
     from rich.table import Table
     from rich.text import Text
 
-    from nlptl.registry import ROOMS, find, kinds
+    from nlptl.registry import ROOMS, UNNAMED, find, kinds
 
+    shown = ROOMS if room is None else (room,)
     table = Table(box=None, pad_edge=False, show_header=False)
-    for each in ROOMS if room is None else (room,):
+    for each in shown:
         for kind in kinds(each):
             summary = (find(each, kind).__doc__ or "").partition("\n")[0].replace("``", "")
             table.add_row(each, Text(kind, "bold"), Text(summary))
     console().print(table)
+    for each, who in UNNAMED.items():
+        if each in shown:
+            echo(f"Recipes do not name kinds of {each}: {who}")
 
 
 @app.command()
