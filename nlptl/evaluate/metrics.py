@@ -131,7 +131,7 @@ def metric(given: str | evaluate.EvaluationModule, *, config_name: str | None = 
     if given not in choices:
         raise RecipeError(
             f"evaluate.metrics: no metric {given!r}{nearest(given, choices) or '.'} Choices: {', '.join(choices)}. "
-            "From Python, pass a module that you loaded yourself."
+            "From Python, pass a module that you loaded: nlptl.fit(recipe, metrics=[module])."
         )
     kind = globals()[class_name(given)] if given in METRICS else third_party_metric(given)
     module: evaluate.EvaluationModule = kind(config_name=config_name, keep_in_memory=True)

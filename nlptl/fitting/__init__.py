@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -51,18 +51,29 @@ from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
 from nlptl.transfer.taught import Hashes, load_taught, scored_again
 
+if TYPE_CHECKING:
+    from evaluate import EvaluationModule
+
 log = logging.getLogger("nlptl")
 
 TOKEN_SAMPLE = 4000
 """Texts, evenly spaced, on which the shares of truncated texts and unknown tokens are measured."""
 
 
-def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) -> Run:
+def fit(
+    recipe: Recipe,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    metrics: Sequence[EvaluationModule] = (),
+) -> Run:
     """Do what ``recipe`` says and leave a run folder.
 
     Args:
         out: the run folder; ``runs/<name>`` where it is not given.
         resume: go on with the run in that folder; its numbers are those of an uninterrupted run.
+        metrics: modules of ``evaluate`` that were loaded, beside the metrics that the recipe names; it cannot name
+            these, for loading one runs a script. Each is computed anew on every resample.
 
     Raises:
         RecipeError, DataError, ModelError: the recipe, its data or its encoder cannot be used.
@@ -131,7 +142,7 @@ def fit(recipe: Recipe, *, out: Path | str | None = None, resume: bool = False) 
             results = conclude(
                 setting, asked, planned, outcomes, models, shared, leaks=leaks, rejected=len(quarantine), gate=gate,
                 encoder=facts | ({"ranked": ranked} if ranked else {}),
-                anomalies=None if anomalies is None else strange,
+                anomalies=None if anomalies is None else strange, metrics=metrics,
             )  # fmt: skip
     return Run(asked, folder.path, results, models, shared)
 

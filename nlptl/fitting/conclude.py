@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,11 @@ from nlptl.saved.targets import SHARED, write_index
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.taught import Hashes
 
+if TYPE_CHECKING:
+    from evaluate import EvaluationModule
+
 Planned = list[tuple[int, Turn, Ints]]
+"""Each turn with the seed that it is run under and the near-duplicate groups of its teaching rows."""
 
 
 def conclude(
@@ -45,6 +49,7 @@ def conclude(
     encoder: Mapping[str, Any],
     gate: Sequence[Mapping[str, Any]],
     anomalies: Sequence[Mapping[str, Any]] | None,
+    metrics: Sequence[EvaluationModule],
 ) -> Results:
     """The results of all turns, written to the run folder with the models of the first seed and the report.
 
@@ -54,6 +59,7 @@ def conclude(
         models: of the first seed, by the name of the turn, or by target where each got a rung of its own.
         shared: the one beside them that serves every other domain, where there is one.
         leaks, rejected, encoder, gate, anomalies: as ``assemble`` takes them.
+        metrics: modules that Python code loaded, beside those that the recipe names.
     """
     recipe, corpus, folder = setting.recipe, setting.corpus, setting.folder.path
     with setting.clock("evaluate"):
@@ -66,7 +72,8 @@ def conclude(
             tuple(part for outcome in outcomes.values() for part in outcome.scored),
         )
         predictions.save(folder / "predictions.parquet")
-        summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed)
+        measured = (*recipe.evaluate.metrics, *metrics)
+        summary = summarise(predictions, tasks, recipe.evaluate, seed=recipe.seed, metrics=measured)
         for name, answers in unscored_answers(setting, planned, models).items():
             summary[name]["answers"] = answers
         for of_task in summary.values():

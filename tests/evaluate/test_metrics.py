@@ -4,9 +4,11 @@ import datasets
 import evaluate
 import numpy as np
 import pytest
+from made_mail import mail
 from made_predictions import SPAM, TAGS, TOPIC, noisy
 from sklearn.metrics import f1_score, roc_auc_score
 
+import nlptl
 from nlptl import registry
 from nlptl.errors import RecipeError
 from nlptl.evaluate import metrics
@@ -85,8 +87,24 @@ def test_names_that_are_neither_shipped_nor_installed_are_refused(monkeypatch: p
     monkeypatch.setattr(evaluate, "load", must_not_run)
     with pytest.raises(RecipeError, match=r"no metric 'acuracy'; did you mean 'accuracy'.*recall_at_loss"):
         metrics.metric("acuracy")
-    with pytest.raises(RecipeError, match=r"no metric './script'\. Choices"):
+    with pytest.raises(RecipeError, match=r"no metric './script'\. Choices: .* nlptl\.fit\(recipe, metrics=\[module\]"):
         scorers(["./script"], SPAM, max_loss=0.01)
+
+
+def test_a_run_from_python_takes_loaded_modules_beside_the_recipes_metrics(tiny_encoder: Path, tmp_path: Path) -> None:
+    mail(30, ("ann", "bob")).to_parquet(tmp_path / "mail.parquet")
+    recipe = nlptl.Recipe(
+        data={"kind": "parquet", "path": str(tmp_path / "mail.parquet"), "domain": "user"},
+        encoder={"model": str(tiny_encoder), "max_length": 24, "pool": "last"},
+        heads={"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"]}},
+        evaluate={"metrics": ["accuracy"], "bootstrap": 100},
+    )
+    run = nlptl.fit(recipe, out=tmp_path / "run", metrics=[ErrorRate(keep_in_memory=True)])
+    of_task = run.results["tasks"]["spam"]
+    for found in (of_task["overall"], *(domain["metrics"] for domain in of_task["domains"].values())):
+        assert list(found) == ["accuracy", "error_rate"]
+        assert found["error_rate"] == pytest.approx(1 - found["accuracy"])
+    assert "error_rate" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_an_installed_package_adds_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
