@@ -14,9 +14,11 @@ from typing import Annotated, Literal
 import typer
 
 from nlptl import __version__
-from nlptl.cli.console import console, echo, is_main_process, say_error, write_asked
+from nlptl.cli.arguments import Debug, Overrides, RecipeFile
+from nlptl.cli.console import console, echo, say_error, write_asked
 from nlptl.cli.looking import COMMANDS
 from nlptl.errors import NlptlError, RecipeError
+from nlptl.progress import is_main_process
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,12 +27,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", help="Settings to change, such as train.lr=1e-4 transfer.target=[kitchen-l]."
-    ),
-]
 Reading = Annotated[
     list[str] | None,
     typer.Argument(
@@ -39,8 +35,6 @@ Reading = Annotated[
     ),
 ]
 FILES = "csv, tsv, jsonl, parquet, mbox or eml files: one, a folder, or mail/{user}/inbox.mbox; or maildirs."
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def _told_version(asked: bool) -> None:

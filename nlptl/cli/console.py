@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from nlptl.errors import DataError
+from nlptl.progress import is_main_process
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def is_main_process() -> bool:
-    """Whether this is the first of the processes that a launcher started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def console() -> Console:

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from nlptl.cli.arguments import Debug, Overrides, RecipeFile
 from nlptl.cli.console import console, echo, write_asked
 from nlptl.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as encoder.pool=last.")
-]
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write what was found as JSON.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def diagnose(

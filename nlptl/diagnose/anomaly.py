@@ -11,6 +11,7 @@ from pydantic import Field
 
 from nlptl.contracts import Floats, Ints
 from nlptl.contracts.diagnose import Diagnosis, View
+from nlptl.heads._names import unit
 
 Array = npt.NDArray[np.float64]
 
@@ -90,7 +91,7 @@ def knn_distance(features: Floats, asked: Floats, *, k: int = 10) -> Array:
     """(m,) distance to the ``k``-th nearest seen vector, all of length 1 (Sun et al. 2022, "Out-of-Distribution
     Detection with Deep Nearest Neighbors", eq. 4). ``features`` is (n, width), ``asked`` (m, width).
     """
-    seen, new = (_unit(np.asarray(rows, np.float64)) for rows in (features, asked))
+    seen, new = unit(features), unit(asked)
     k = min(k, len(seen))
     nearest = [np.partition(block @ seen.T, len(seen) - k, axis=1)[:, len(seen) - k] for block in _blocks(new)]
     return np.asarray(np.sqrt(np.maximum(2 - 2 * np.concatenate(nearest), 0)))
@@ -124,10 +125,6 @@ def one_a_label(logits: Floats) -> Array:
     head over two labels would have: as 0 and z its energy would call every sure answer of the first label strange."""
     logits = np.asarray(logits, np.float64)
     return np.asarray(np.hstack([-logits / 2, logits / 2]) if logits.shape[1] == 1 else logits, np.float64)
-
-
-def _unit(rows: Array) -> Array:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
 def _blocks(rows: Array) -> list[Array]:

@@ -15,6 +15,7 @@ from nlptl.diagnose._kernel import gaussian, p_value
 from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.covariate_shift import covariate_test
 from nlptl.diagnose.label_shift import label_test
+from nlptl.heads._evidence import softmax
 
 UNKNOWN = "cannot be known: no label of the target may be read; label some, and set transfer.target_labels above 0"
 WIDTHS = (0.3, 1.0)
@@ -88,7 +89,7 @@ def _shuffled(head: SourceHead, draws: int, rng: np.random.Generator) -> float:
     answers = np.eye(logits.shape[1])[head.labels[known]]
     places = rng.random((draws, len(here))).argsort(axis=1)[:, : int(here.sum())]
     places = np.concatenate([np.flatnonzero(here)[None], places])
-    shares = _softmax(logits[places] + fit_intercepts(logits[places], answers[places]))
+    shares = softmax(logits[places] + fit_intercepts(logits[places], answers[places]))
     return p_value(bayes_factor(answers[places], shares, [base[places] for base in directions(head.features[known])]))
 
 
@@ -102,10 +103,10 @@ def _redrawn(head: SourceHead, rows: Ints, draws: int, rng: np.random.Generator)
     prior = _classes(logits, task)[None]
     seen = np.eye(len(task.labels))[head.labels[places]][None]
     null = _classes(logits + _around(spread, draws, rng), task)
-    drawn, flat = _draw(_softmax(null + fit_intercepts(prior, seen)), rng), _draw(_softmax(null), rng)
+    drawn, flat = _draw(softmax(null + fit_intercepts(prior, seen)), rng), _draw(softmax(null), rng)
 
     def evidence(answers: Array, delta: Array | float) -> tuple[Array, Array]:
-        shares = _softmax(prior + delta)
+        shares = softmax(prior + delta)
         likelihood = (answers * np.log(np.maximum(shares, 1e-12))).sum(axis=(1, 2))
         return likelihood, bayes_factor(answers, shares, bases)
 
@@ -210,7 +211,7 @@ def fit_intercepts(logits: Array, answers: Array, *, ridge: float = 0.05, steps:
     """
     delta = np.zeros((len(answers), 1, answers.shape[2]))
     for _ in range(steps):
-        shares = _softmax(logits + delta)
+        shares = softmax(logits + delta)
         gradient = (answers - shares).sum(axis=1, keepdims=True) - ridge * delta
         bent = (shares * (1 - shares)).sum(axis=1, keepdims=True) + ridge
         # Moving every label's intercept at once counts each odds twice when there are two labels.
@@ -222,11 +223,6 @@ def _classes(logits: Floats, task: Task) -> Array:
     """(…, outputs) → (…, labels) logits of a softmax."""
     logits = np.asarray(logits, dtype=np.float64)
     return np.asarray(np.concatenate([np.zeros_like(logits), logits], axis=-1) if task.link == "sigmoid" else logits)
-
-
-def _softmax(logits: Array) -> Array:
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def _draw(shares: Array, rng: np.random.Generator) -> Array:

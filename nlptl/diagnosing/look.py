@@ -85,13 +85,11 @@ class Look:
     def vectors(self, rows: Ints, *readings: str) -> Vectors:
         """The vectors of ``rows``, from the store as far as they are there."""
         rows = np.unique(rows)
-        pairs = None if self.corpus.pairs is None else list(self.corpus.pairs[rows])
+        texts, pairs = self.corpus.texts_of(rows)
         store = FeatureStore.of(self.backbone) if self.recipe.encoder.cache else None
         wanted = sorted({part for reading in readings for part in reading.split("+")})
         with bar("encode") as progress:
-            found = encode(
-                self.backbone, list(self.corpus.texts[rows]), pairs, readings=wanted, store=store, progress=progress
-            )
+            found = encode(self.backbone, texts, pairs, readings=wanted, store=store, progress=progress)
         return Vectors(rows, found)
 
     def targets(self) -> Iterator[tuple[Turn, str]]:

@@ -68,6 +68,15 @@ def load_body(located: Located, revision: str | None) -> tuple[nn.Module, PreTra
     return body, tokenizer
 
 
+def weights_hash(body: nn.Module, beside: Any) -> str:
+    """SHA-256 of the weights, read as float32, and of ``beside``, what else makes the model (its vocabulary)."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(body.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
+    digest.update(json.dumps(beside, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
 def described(body: nn.Module, tokenizer: PreTrainedTokenizerBase) -> str:
     """What weights and vocabulary alone do not say: attention heads, activation, lowercasing, merges, …."""
     settings: Any = body.config

@@ -16,7 +16,7 @@ from nlptl.contracts import Rate
 from nlptl.encoder._dropout import put_in
 from nlptl.encoder._inherited import Inherited
 from nlptl.encoder._kernels import attention
-from nlptl.encoder._loading import check_fit, described, load_body, positions_of
+from nlptl.encoder._loading import check_fit, described, load_body, positions_of, weights_hash
 from nlptl.encoder._lower import frozen_modules, resumed
 from nlptl.encoder._packed import packs, run_packed
 from nlptl.encoder.locate import Located, locate
@@ -49,7 +49,7 @@ class Backbone(nn.Module):
         self.width, self.depth = int(config.hidden_size), int(config.num_hidden_layers)
         self._affixes = affixes(tokenizer)
         self.positions = positions_of(body)
-        self.base_identity = self._hash_base()
+        self.base_identity = weights_hash(body, tokenizer.get_vocab())
         self._computes = described(body, tokenizer)
 
     @classmethod
@@ -70,7 +70,7 @@ class Backbone(nn.Module):
     def inherit(self, inherited: Inherited) -> Backbone:
         """The same backbone, with what earlier runs learned in the place of its own weights; before anything learns."""
         inherited.put_into(self.body)
-        self.inherited, self.base_identity = inherited, self._hash_base()
+        self.inherited, self.base_identity = inherited, weights_hash(self.body, self.tokenizer.get_vocab())
         return self
 
     @property
@@ -193,13 +193,6 @@ class Backbone(nn.Module):
         if self.pooling == "cls":
             return first_pool(hidden)
         return max_pool(hidden, mask) if self.pooling == "max" else mean_pool(hidden, mask)
-
-    def _hash_base(self) -> str:
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.body.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
-        digest.update(json.dumps(self.tokenizer.get_vocab(), sort_keys=True).encode())
-        return digest.hexdigest()
 
 
 def resolve_precision(asked: str, device: torch.device | str) -> str:

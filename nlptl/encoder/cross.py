@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import numpy as np
 import torch
 
 from nlptl.contracts import Floats
-from nlptl.encoder._loading import positions_of, quiet
+from nlptl.encoder._loading import positions_of, quiet, weights_hash
 from nlptl.encoder.backbone import resolve_precision
 from nlptl.encoder.locate import locate
 from nlptl.encoder.tokens import Tokens, token_batches, tokens_at_once
@@ -34,7 +32,7 @@ class CrossEncoder:
         positions = positions_of(body)
         if positions is not None and max_length > positions:
             raise ModelError(f"max_length is {max_length} and {name!r} has {positions} positions; lower it to that.")
-        self.identity = self._hash()
+        self.identity = weights_hash(body, [tokenizer.get_vocab(), self.outputs])
 
     @classmethod
     def load(cls, model: str, revision: str | None, *, max_length: int, precision: str, device: str) -> CrossEncoder:
@@ -120,10 +118,3 @@ class CrossEncoder:
             pad=self.tokenizer.pad_token_id or 0,
             positions=positions_of(self.body),
         )
-
-    def _hash(self) -> str:
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.body.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
-        digest.update(json.dumps([self.tokenizer.get_vocab(), self.outputs], sort_keys=True).encode())
-        return digest.hexdigest()

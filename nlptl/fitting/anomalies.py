@@ -95,8 +95,7 @@ def _scores(setting: Setting, turn: Turn, model: Model, score: Ints, outside: Da
     seen, asked = setting.vectors.of(taught, reading), setting.vectors.of(score, reading)
     asked = np.concatenate([asked, strange])
     usual = setting.vectors.parts(score, model.network.readings) if frozen else None
-    usual_pairs = None if corpus.pairs is None else list(corpus.pairs[score])
-    usual_texts, outer = list(corpus.texts[score]), found if frozen else None
+    (usual_texts, usual_pairs), outer = corpus.texts_of(score), found if frozen else None
     of_usual = _logits(model, task, usual_texts, usual_pairs, usual)
     logits = np.concatenate([of_usual, _logits(model, task, texts, pairs, outer)])
     k = min(setting.recipe.evaluate.anomalies.k, len(taught)) if setting.recipe.evaluate.anomalies else 1

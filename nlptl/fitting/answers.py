@@ -24,9 +24,10 @@ def inputs(setting: Setting, model: Model, rows: Ints) -> dict[str, Any]:
     """What ``Model.probabilities`` and its like are given of any rows of the corpus; a body that did not learn is not
     run again."""
     corpus, network = setting.corpus, model.network
+    texts, pairs = corpus.texts_of(rows)
     return {
-        "texts": list(corpus.texts[rows]),
-        "pairs": None if corpus.pairs is None else list(corpus.pairs[rows]),
+        "texts": texts,
+        "pairs": pairs,
         "domains": [str(domain) for domain in corpus.domains[rows]],
         "readings": setting.vectors.parts(rows, network.readings) if network.backbone is setting.backbone else None,
     }

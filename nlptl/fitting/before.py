@@ -67,10 +67,9 @@ def before_solving(setting: Setting, turn: Turn, held_back: Ints, *, seed: int) 
     return _encoded(replace(setting, learned=learned, said="; ".join(said)), turn, held_back)
 
 
-def tokens_of(setting: Setting, backbone: Backbone, rows: Sequence[int] | np.ndarray) -> Tokens:
+def tokens_of(setting: Setting, backbone: Backbone, rows: Ints) -> Tokens:
     """The texts of ``rows`` as tokens."""
-    corpus = setting.corpus
-    return tokenize(backbone, list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows]))
+    return tokenize(backbone, *setting.corpus.texts_of(rows))
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ def _encoded(setting: Setting, turn: Turn, held_back: Ints) -> Setting:
     read = (turn.teach, views, held_back, turn.validate, turn.score, turn.unlabelled)
     used = np.unique(np.concatenate(read))
     rows = np.intersect1d(setting.vectors.rows, used)
-    texts = list(corpus.texts[rows])
-    pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
+    texts, pairs = corpus.texts_of(rows)
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
     wanted = tuple(setting.vectors.readings)
     with bar("encode") as progress:

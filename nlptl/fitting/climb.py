@@ -65,8 +65,7 @@ def _rungs(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
 def validation_losses(setting: Setting, rows: Ints, model: Model) -> Losses:
     """The loss of each labelled row, in nats, one task after another."""
     corpus = setting.corpus
-    pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
-    answers = model.probabilities(list(corpus.texts[rows]), pairs)
+    answers = model.probabilities(*corpus.texts_of(rows))
     of_tasks = [losses_of_rows(task, answers[name], corpus.encoded[name][rows]) for name, task in corpus.tasks.items()]
     return np.concatenate(of_tasks)
 

@@ -7,9 +7,9 @@ them, and neither the model nor any other number depends on it. Scored rows are 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from nlptl.recipe import Recipe
 from nlptl.transfer.draw import keyed
 from nlptl.transfer.plan import Turn
 
-Planned = Iterable[tuple[int, Turn, Ints]]
+if TYPE_CHECKING:
+    from nlptl.fitting.conclude import Planned
 
 
 @dataclass(frozen=True, eq=False)

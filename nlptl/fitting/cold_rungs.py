@@ -156,14 +156,11 @@ def _contrasted(cold: Cold, below: Solved, shown: Ints, folds: Folds, draw: int)
     tune, name, reading = setting.recipe.tune, cold.task.name, CHOICES[setting.recipe.encoder.pool][0]
     assert isinstance(tune, Contrastive) and cold.fresh is not None
     toward = None if cold.named is None else cold.named[below.reading]
-
-    def pairs(rows: Ints) -> list[str] | None:
-        return None if corpus.pairs is None else list(corpus.pairs[rows])
-
+    texts, pairs = corpus.texts_of(shown)
     found = learn(
         Lesson(
             tune=tune, reading=reading, fresh=cold.fresh, precision=setting.precision,
-            texts=list(corpus.texts[shown]), pairs=pairs(shown), tasks={name: cold.task},
+            texts=texts, pairs=pairs, tasks={name: cold.task},
             classes={name: corpus.encoded[name][shown]}, folds={name: folds},
             frozen={name: Body(setting.vectors.of(shown, below.reading), toward)}, seed=draw,
         )
@@ -171,6 +168,6 @@ def _contrasted(cold: Cold, below: Solved, shown: Ints, folds: Folds, draw: int)
     if found.backbone is None:
         return cold.right_of(below)
     names = parts([reading])
-    vectors = encode(found.backbone, list(corpus.texts[cold.scored]), pairs(cold.scored), readings=names, store=None)
+    vectors = encode(found.backbone, *corpus.texts_of(cold.scored), readings=names, store=None)
     beside = np.concatenate([vectors[part] for part in names], axis=1)
     return cold.right(cold.task.probabilities(found.heads[name].logits(beside)))

@@ -107,14 +107,13 @@ def _lesson(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Less
         reading = solved.heads[name].reading
         prior = directions_of_names(setting.backbone, corpus.tasks[name], (reading,))
         frozen[name] = Body(setting.vectors.of(turn.teach, reading), None if prior is None else prior[reading])
+    texts, pairs = corpus.texts_of(turn.teach)
     return Lesson(
         tune=recipe.tune,
         reading=CHOICES[recipe.encoder.pool][0],
         fresh=load_backbone(recipe.encoder, device=setting.accelerator.device),
         precision=setting.precision,
-        texts=list(corpus.texts[turn.teach]),
-        pairs=None if corpus.pairs is None else list(corpus.pairs[turn.teach]),
-        tasks=corpus.tasks, classes=classes, folds=folds, frozen=frozen, seed=seed,
+        texts=texts, pairs=pairs, tasks=corpus.tasks, classes=classes, folds=folds, frozen=frozen, seed=seed,
     )  # fmt: skip
 
 

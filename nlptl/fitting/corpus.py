@@ -59,11 +59,15 @@ class Corpus:
 
     def hashes(self, rows: Ints) -> Hashes:
         """(rows,) what tells whether texts are the same, once case, spacing and punctuation are taken away."""
-        return hashes(list(self.texts[rows]), None if self.pairs is None else list(self.pairs[rows]))
+        return hashes(*self.texts_of(rows))
 
     def labelled(self, task: str, rows: Ints) -> Ints:
         """Those of ``rows`` that have a label for ``task``."""
         return rows[self.tasks[task].labelled(self.encoded[task][rows])]
+
+    def texts_of(self, rows: Ints) -> tuple[list[str], list[str] | None]:
+        """What an encoder is given of ``rows``: their texts, and their second texts where there are such."""
+        return list(self.texts[rows]), None if self.pairs is None else list(self.pairs[rows])
 
     def of_domain(self, rows: Ints, domain: str) -> Ints:
         """Those of ``rows`` that are of ``domain``."""

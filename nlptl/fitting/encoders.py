@@ -81,7 +81,7 @@ def rank_encoders(
         labels=labels, domains=corpus.domains[rows], groups=of_groups, target_labels=turn.labels_of_target,
         seed=recipe.seed,
     )  # fmt: skip
-    texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
+    texts, pairs = corpus.texts_of(rows)
 
     def rows_of(model: str) -> Iterator[dict[str, Any]]:
         """Of one encoder, which is let go before the next is loaded."""

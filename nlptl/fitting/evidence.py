@@ -28,7 +28,7 @@ from nlptl.heads._temperature import fit_temperature
 from nlptl.recipe import Transfer
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.folds import folds as make_folds
-from nlptl.transfer.plan import Turn
+from nlptl.transfer.plan import Turn, places
 
 log = logging.getLogger("nlptl")
 
@@ -151,10 +151,10 @@ class _Cast:
         """The target as it is."""
         here = self.domains == target
         return Situation(
-            teach=_places(self.teaches & ~here),
-            shown=_places(self.teaches & here),
-            unlabelled=_places(self.unlabelled & here),
-            scored=_places(self.scored & here),
+            teach=places(self.teaches & ~here),
+            shown=places(self.teaches & here),
+            unlabelled=places(self.unlabelled & here),
+            scored=places(self.scored & here),
         )
 
     @property
@@ -172,13 +172,13 @@ class _Cast:
         lent = (of_targets & self.unlabelled & ~self.teaches & ~self.scored).sum()
         parts = min(MOST_PARTS, round((lent + self.scored.sum()) / max(1, self.scored.sum())))
         for domain in sources if len(sources) > 1 else ():
-            rows = _places(self.teaches & (self.domains == domain))
+            rows = places(self.teaches & (self.domains == domain))
             order = keyed((str(row_id) for row_id in self.ids[rows]), seed=seed, purpose="rehearsal")
             shows = self._shows(transfer, rows, order)
             shown, rest = rows[shows], rows[~shows][np.argsort(order[~shows])]
             for scored in np.array_split(rest, parts):
                 copies = np.isin(self.table.groups, self.table.groups[scored])
-                teach = _places(self.teaches & ~np.isin(self.domains, out.get(domain, (domain,))) & ~copies)
+                teach = places(self.teaches & ~np.isin(self.domains, out.get(domain, (domain,))) & ~copies)
                 lends = np.setdiff1d(np.r_[rest, shown], scored) if parts > 1 else scored[:0]
                 if len(scored) and len(teach):
                     yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
@@ -210,8 +210,8 @@ class _Cast:
         if found.keys() != parts.keys():
             return {}
         answered = np.zeros(len(self.rows), dtype=bool)
-        for name, places in scored.items():
-            answered[places] = correct(found[name], self.table.encoded[places])
+        for name, rows in scored.items():
+            answered[rows] = correct(found[name], self.table.encoded[rows])
         return {id(each): answered[each.scored] for of in parts.values() for each in of}
 
     def evidence(
@@ -275,7 +275,3 @@ class _Cast:
 
 def _joined(columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     return np.concatenate(columns) if columns else np.zeros(0, dtype=bool)
-
-
-def _places(mask: npt.NDArray[np.bool_]) -> Ints:
-    return np.flatnonzero(mask).astype(np.int64)

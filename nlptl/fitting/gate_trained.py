@@ -119,20 +119,15 @@ def rehearse_apart(setting: Setting, turn: Turn, task: str, seed: int, lanes: Ma
 def _answers(
     setting: Setting, network: Network, shelf: Shelf, task: str, name: str, rows: Ints
 ) -> npt.NDArray[np.float64]:
-    texts, pairs = _texts(setting, rows)
+    texts, pairs = setting.corpus.texts_of(rows)
     logits = own_logits(network, shelf, texts, pairs, [name] * len(rows))[task]
     return np.asarray(setting.corpus.tasks[task].probabilities(logits), dtype=np.float64)
 
 
 def _examples(setting: Setting, network: Network, task: str, rows: Ints) -> Examples:
     corpus = setting.corpus
-    tokens = tokenize(network.backbone, *_texts(setting, rows))
+    tokens = tokenize(network.backbone, *corpus.texts_of(rows))
     return Examples(
         ids=list(corpus.ids[rows]), tasks={task: corpus.tasks[task]}, labels={task: corpus.encoded[task][rows]},
         lengths=tokens.row_lengths, tokens=tokens,
     )  # fmt: skip
-
-
-def _texts(setting: Setting, rows: Ints) -> tuple[list[str], list[str] | None]:
-    corpus = setting.corpus
-    return list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])

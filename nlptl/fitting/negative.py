@@ -20,12 +20,12 @@ from nlptl.fitting.turn import SOLVED, Outcome, solve_turn
 
 if TYPE_CHECKING:
     from nlptl.evaluate.predictions import Scored
+    from nlptl.fitting.conclude import Planned
     from nlptl.fitting.setting import Setting
     from nlptl.transfer.plan import Turn
 
 log = logging.getLogger("nlptl")
 
-Planned = Sequence[tuple[int, "Turn", Ints]]
 Rights = npt.NDArray[np.bool_]
 
 

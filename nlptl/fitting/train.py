@@ -164,8 +164,7 @@ def _examples(setting: Setting, turn: Turn, solved: SolvedTurn, network: Network
             offsets[name][here] = out_of_fold[np.searchsorted(taught, rows[here])]
     tokens = None
     if setting.recipe.tune.learns:
-        pairs = None if corpus.pairs is None else list(corpus.pairs[rows])
-        tokens = tokenize(network.backbone, list(corpus.texts[rows]), pairs)
+        tokens = tokenize(network.backbone, *corpus.texts_of(rows))
         tokens = with_reuse(setting, turn.name, network, tokens)
     return Examples(
         ids=list(corpus.ids[rows]),

@@ -69,9 +69,9 @@ def as_logits(scores: Floats) -> npt.NDArray[np.float64]:
 
 
 def softmax(scores: Floats) -> npt.NDArray[np.float64]:
-    """(rows, labels) scores → (rows, labels) probabilities."""
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    """(…, labels) scores → (…, labels) probabilities."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
 def out_of_fold(

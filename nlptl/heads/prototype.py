@@ -10,6 +10,7 @@ from pydantic import Field
 
 from nlptl.contracts import Floats, Head, Ints
 from nlptl.contracts.anomaly import AnomalyScore
+from nlptl.heads._names import unit
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +67,7 @@ class Prototype(Head):
             of_fold = class_means(vectors[teach], classes[teach], labels, shrinkage)
             unseen[held] = scale * similarity(vectors[held], of_fold, self.distance)
         if self.distance == "cosine":
-            weights, bias = scale * _unit(means).T, np.zeros(labels)
+            weights, bias = scale * unit(means).T, np.zeros(labels)
             net: torch.nn.Module = filled_cosine_net(as_logits(weights), as_logits(bias), np.zeros(len(weights)))
         else:
             # −‖x − m‖² without ‖x‖², which all labels share, is linear in x
@@ -77,7 +78,7 @@ class Prototype(Head):
 
     def _scaled(self, vectors: Floats) -> Floats:
         """Unit vectors for cosines; else one number for all, so that one grid of scales serves every encoder."""
-        return _unit(vectors) if self.distance == "cosine" else vectors / _rms(vectors)
+        return unit(vectors) if self.distance == "cosine" else vectors / _rms(vectors)
 
 
 def class_means(vectors: Floats, classes: Ints, labels: int, shrinkage: float) -> npt.NDArray[np.float64]:
@@ -101,13 +102,9 @@ def class_means(vectors: Floats, classes: Ints, labels: int, shrinkage: float) -
 def similarity(vectors: Floats, means: Floats, distance: str) -> npt.NDArray[np.float64]:
     """(rows, width), (labels, width) → (rows, labels): the cosine, or minus the squared Euclidean distance."""
     if distance == "cosine":
-        return np.asarray(_unit(vectors) @ _unit(means).T)
+        return np.asarray(unit(vectors) @ unit(means).T)
     squares = (vectors**2).sum(axis=1)[:, None] + (means**2).sum(axis=1)
     return np.asarray(2 * vectors @ means.T - squares)
-
-
-def _unit(vectors: Floats) -> npt.NDArray[np.float64]:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float64)
 
 
 def _rms(vectors: Floats) -> float:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 from nlptl.contracts.adapt import Term
 from nlptl.contracts.texts import TextHead
 from nlptl.errors import RecipeError
-from nlptl.recipe.rules_labels import sources
-from nlptl.recipe.yaml import KeyPath
-
-Problems: TypeAlias = Iterator[tuple[KeyPath, str]]
+from nlptl.recipe.rules_labels import Problems, sources
 
 
 def per_domain_is_solved(heads: Any, tune: Any, transfer: Any, encoder: Any) -> Problems:

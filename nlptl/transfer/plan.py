@@ -147,8 +147,8 @@ class _Rows:
     def hashes(self, purpose: str, seed: int, where: Mask) -> npt.NDArray[np.uint64]:
         """Keyed hashes of the rows in ``where``; 0 elsewhere."""
         values = np.zeros(len(self.ids), dtype=np.uint64)
-        places = np.flatnonzero(where)
-        values[places] = keyed((self.ids[place] for place in places), seed=seed, purpose=purpose)
+        rows = np.flatnonzero(where)
+        values[rows] = keyed((self.ids[row] for row in rows), seed=seed, purpose=purpose)
         return values
 
 
@@ -248,13 +248,14 @@ def _turn(fixed: _Fixed, *, name: str, sources: tuple[str, ...], targets: tuple[
     if not fixed.blind:
         _check(name, targets, rows, target, teach, score)
     return Turn(
-        name=name, sources=sources, targets=targets, teach=_places(teach), validate=_places(validate),
-        score=_places(score), unlabelled=_places(unlabelled), labels_of_target=int(shown.sum()),
+        name=name, sources=sources, targets=targets, teach=places(teach), validate=places(validate),
+        score=places(score), unlabelled=places(unlabelled), labels_of_target=int(shown.sum()),
         unscorable=int((held_out & ~rows.labelled).sum()),
     )  # fmt: skip
 
 
-def _places(mask: Mask) -> Ints:
+def places(mask: Mask) -> Ints:
+    """The row numbers where ``mask`` is true, ascending."""
     return np.flatnonzero(mask).astype(np.int64)
 
 
