@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 import nlptl
+from nlptl.registry import ROOMS
 
 PACKAGE = Path(nlptl.__file__).parent
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets", "sklearn")
@@ -116,15 +117,8 @@ def test_every_kind_imports_without_torch(tmp_path: Path) -> None:
         "import sys\nsys.modules['torch'] = None\n"
         "from nlptl.registry import ROOMS, find, kinds\n"
         "found = [find(room, kind) for room in ROOMS for kind in kinds(room)]\n"
-        "assert len(found) >= 9, found\n"
+        "assert len(found) == int(sys.argv[1]) > 0, found\n"
         "del sys.modules['torch']"
     )
-    assert loaded_by(code, folder=tmp_path) == set()
-
-
-def test_the_version_is_the_packages() -> None:
-    import re
-
-    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
-    version = re.search(r'^version = "(.+)"$', text, re.MULTILINE)
-    assert version is None or version[1] == nlptl.__version__  # None: the package's version is read from nlptl
+    files = [path for room in ROOMS for path in (PACKAGE / room).glob("[!_]*.py")]
+    assert loaded_by(code, str(len(files)), folder=tmp_path) == set()

@@ -1,5 +1,7 @@
 """Every recipe runs, for two steps, on a tiny encoder and small data of the shape that it names."""
 
+import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +10,8 @@ import pytest
 import nlptl
 from nlptl.data import Mailboxes
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "recipes"
+RECIPES = sorted(FOLDER.glob("*.yaml"))
 QUESTIONS = {
     "NUM:date": "when did the war end",
     "NUM:count": "how many people are there",
@@ -83,15 +86,38 @@ def encoders(recipe: nlptl.Recipe, data: dict[str, str], tiny: Path) -> list[str
     ]  # fmt: skip
 
 
-def test_there_are_recipes() -> None:
-    assert len(RECIPES) >= 6
+def test_every_file_among_the_recipes_is_run_and_the_readme_names_no_other() -> None:
+    stems = {path.stem for path in RECIPES}
+    assert {file.partition(".")[0] for file in os.listdir(FOLDER)} == stems
+    table = (FOLDER.parent / "README.md").read_text(encoding="utf-8").split("| you have |")[1].split("\n\n")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])}
+    assert named and named <= stems
+
+
+def commands(path: Path) -> list[tuple[str, list[str]]]:
+    """The commands that stand under ``Run:`` in a recipe's header, each with its settings, folded lines made whole."""
+    header = "".join(line[1:] for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
+    [section] = re.findall(r"^ Run:(.*?)(?=^ [A-Z][a-z]+: |\Z)", header, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"nlptl [a-z-]+ recipes/(\w+)\.yaml((?:\s+[a-z_][\w.]*=\S+)*)", section)
+    return [(name, settings.split()) for name, settings in found]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_the_recipe_opens_with_its_command_and_runs(
-    path: Path, data: dict[str, str], tiny_encoder: Path, tmp_path: Path
-) -> None:
-    assert f"nlptl run recipes/{path.name}" in path.read_text(encoding="utf-8")
+def test_the_commands_that_the_header_names_are_sound(path: Path) -> None:
+    assert f"\n# Run:     nlptl run recipes/{path.name}" in path.read_text(encoding="utf-8")
+    found = commands(path)
+    assert found and {name for name, _ in found} == {path.stem}
+    for _, settings in found:
+        assert isinstance(nlptl.Recipe.load(path, *settings), nlptl.Recipe)
+
+
+def test_folded_commands_are_seen_whole() -> None:
+    assert [len(settings) for _, settings in commands(FOLDER / "multitask.yaml")] == [3]
+    assert [len(settings) for _, settings in commands(FOLDER / "sentiment_across_domains.yaml")] == [2, 4]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipe_runs(path: Path, data: dict[str, str], tiny_encoder: Path, tmp_path: Path) -> None:
     overrides = ["encoder.max_length=24", "evaluate.bootstrap=100"]
     contrasts = nlptl.Recipe.load(path).tune.kind == "contrastive"  # which do without the loop
     overrides += ["tune.steps=2"] if contrasts else ["train.epochs=1", "train.max_steps=2"]

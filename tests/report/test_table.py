@@ -91,7 +91,33 @@ def test_a_narrow_terminal_and_a_notebook_show_the_same(results: Results) -> Non
         assert all(points(number) in narrow for number in (gain["accuracy"], *gain["ci95"]))  # nothing is cut off
     html = results._repr_html_()
     assert "&lt;script&gt;" in html and "<script" not in html and "worse" in html
-    assert "better than" in repr(results) or "difference" in repr(results) or "worse" in repr(results)
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (
+            {"accuracy": 0.03, "ci95": [0.01, 0.05], "p": 0.01, "only_model": 9, "only_baseline": 1},
+            "better than the better of tfidf and probe by 3.0 points of accuracy [+1.0, +5.0]",
+        ),
+        (
+            {"accuracy": -0.03, "ci95": [-0.05, -0.01], "p": 0.01, "only_model": 1, "only_baseline": 9},
+            "worse than the better of tfidf and probe by 3.0 points of accuracy [-5.0, -1.0]",
+        ),
+        (
+            {"accuracy": 0.02, "ci95": [-0.01, 0.05], "p": 0.3, "only_model": 9, "only_baseline": 5},
+            "no sure difference from the better of tfidf and probe (+2.0 points [-1.0, +5.0])",
+        ),
+    ],
+)
+def test_the_repr_is_each_tasks_verdict(results: Results, gain: dict[str, object], said: str) -> None:
+    spam = results["tasks"]["spam"]
+    task = {**spam, "gains": {**spam["gains"], "overall": {"better": gain}}}
+    first = number(spam["overall"]["accuracy"])
+    sentence = f"spam: accuracy {first} on the mean of 2 domains; {said}."
+    assert repr(Results({"tasks": {"spam": task, "topic": results["tasks"]["topic"]}})) == (
+        f"Results({sentence}; {verdict('topic', results['tasks']['topic'])})"
+    )
 
 
 def test_who_is_served_by_what_is_told_where_it_differs(results: Results) -> None:
