@@ -9,7 +9,7 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="Settings to change, such as encoder.pool=last transfer.target=[kitchen-l]."
+        metavar="[KEY=VALUE]...", help="Settings to change, such as encoder.pool=last transfer.target=kitchen-l."
     ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

@@ -32,8 +32,8 @@ class Transfer(Settings):
     order: Literal["random", "time"] = Field("random", description="Which rows are scored: by row id, or the latest.")
     leaks: Literal["drop", "keep", "fail"] = Field(
         "drop",
-        description="What to do with teaching copies of scored rows, and of official validation rows that choose. Of "
-        "scored rows that taught an earlier run (encoder.model) all but keep stop the run.",
+        description="Copies that teach, of scored rows or validation rows that choose. Rows that taught encoder.model "
+        "stop all but keep.",
     )
     near: Share = Field(0.85, gt=0, description="Word-shingle Jaccard similarity from which two texts are near copies.")
     apart: tuple[tuple[str, ...], ...] = Field(
