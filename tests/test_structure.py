@@ -212,3 +212,9 @@ def test_each_value_of_the_sampler_is_explained() -> None:
     said = str(field.description)
     assert field.default == get_args(field.annotation)[0] and said.startswith("Tasks are met by their rows")
     assert all(f"; {value}: " in said for value in get_args(field.annotation)[1:])
+
+
+def test_every_room_has_its_tests() -> None:
+    """``pytest tests/tune`` runs what is held of ``nlptl/tune``; contracts are held by the kinds that keep them."""
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"contracts"}
+    assert rooms == {path.parent.name for path in Path(__file__).parent.glob("*/test_*.py")}

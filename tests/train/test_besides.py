@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from test_loop import Interrupted, run
+from logged_training import Interrupted, run
 from train_network import make_examples, make_network
 
 from nlptl.encoder.backbone import Backbone

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from test_loop import Interrupted
+from logged_training import Interrupted
 from train_network import make_examples, make_network
 
 from nlptl.model import Examples, Network

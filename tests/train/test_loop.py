@@ -5,13 +5,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import train_network
 from accelerate import Accelerator
+from logged_training import SETTINGS, Interrupted, run
 from safetensors.torch import load_file
 from train_network import make_examples, make_network
 
@@ -20,49 +20,15 @@ from nlptl.errors import RunError
 from nlptl.model import Examples, Network
 from nlptl.recipe import Encoder, Train
 from nlptl.registry import find, kinds
-from nlptl.train.loop import held_out_losses, plan_steps, train
+from nlptl.train.loop import held_out_losses, plan_steps
 from nlptl.train.losses import StepLosses, cosines
 from nlptl.train.state import TrainingState
 from nlptl.tune import Gradual
-
-SETTINGS = Train(epochs=3, batch_tokens=128, lr=1e-2, checkpoint_steps=4)
 
 
 @pytest.fixture
 def network(tiny_encoder: Path) -> Network:
     return make_network(tiny_encoder)
-
-
-class Interrupted(Exception):
-    """Stands for a kill."""
-
-
-def run(
-    network: Network,
-    examples: Examples,
-    folder: Path,
-    *,
-    settings: Train = SETTINGS,
-    resume: bool = False,
-    stop_after: int | None = None,
-    validation: Examples | None = None,
-    fingerprint: str = "f",
-    balance: str = "equal",
-    augment: str | None = None,
-) -> list[dict[str, Any]]:
-    """Train and return what was logged; with ``stop_after``, break off after so many steps."""
-    logged: list[dict[str, Any]] = []
-
-    def progress(done: int, total: int) -> None:
-        if done == stop_after:
-            raise Interrupted
-
-    train(
-        network, examples, validation=validation, settings=settings, seed=3, folder=folder, fingerprint=fingerprint,
-        resume=resume, accelerator=Accelerator(cpu=True), log=logged.append, progress=progress,
-        balance=find("balance", balance)(), augment=[] if augment is None else [find("augment", augment)()],
-    )  # fmt: skip
-    return logged
 
 
 def held_out(network: Network, examples: Examples) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from made_mail import mail
-from test_taken import made
+from made_model import made
 
 import nlptl
 from nlptl.saved.place import copy_model

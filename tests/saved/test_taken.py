@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from made_mail import mail
+from made_model import made, task
 from safetensors.torch import load_file, save_file
 
 import nlptl
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.errors import ModelError, RecipeError
-from nlptl.heads import Linear, Mlp
+from nlptl.heads import Mlp
 from nlptl.model import Network, TaskHead
 from nlptl.recipe import Encoder
 from nlptl.saved import Model
@@ -25,24 +26,6 @@ from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.tune import Full, Lora
 
 TEXTS = ["win a cash prize", "the meeting is on monday", "gas", "you can win the report of the people"]
-
-
-def task(*labels: str, **settings: Any) -> nlptl.contracts.Task:
-    return nlptl.contracts.Task("spam", Linear(**settings), labels)
-
-
-def made(encoder: Path, tune: Any = None, labels: tuple[str, ...] = ("ham", "spam")) -> Model:
-    """A model whose body has learned by ``tune``: its weights moved at random, its head random."""
-    torch.manual_seed(0)
-    backbone = Backbone.load(Encoder(model=str(encoder), max_length=24))
-    if tune is not None:
-        tune.apply(backbone)
-        with torch.no_grad():
-            for name, parameter in backbone.body.named_parameters():
-                if "lora_B" in name or name in backbone.rates:
-                    parameter.add_(0.1 * torch.randn_like(parameter))
-    head = TaskHead.fresh(task(*labels), "last", backbone.width)
-    return Model(Network(backbone.freeze("float32"), {"spam": head}), None, {"text": "text"})
 
 
 def vectors(backbone: Backbone) -> Any:

@@ -15,7 +15,7 @@ from nlptl.recipe.yaml import parse
 from nlptl.registry import kinds
 from nlptl.transfer.plan import Turn
 
-TABLE = Path(__file__).parents[1] / "benchmarks" / "results" / "unsupervised_adaptation.md"
+TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "unsupervised_adaptation.md"
 HEADS: dict[str, dict[str, Any]] = {
     "solved": {"kind": "linear"},
     "per domain": {"kind": "linear", "per": "domain"},
