@@ -28,14 +28,14 @@ BENCH = $(BIN)/python benchmarks
 
 bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/: about half an hour on two cores.
 	$(BENCH)/startup.py
-	$(BENCH)/first_step.py $(DATA)/sms_spam.parquet 512 3
+	$(BENCH)/first_step.py $(DATA)/sms_spam.parquet 512 5
 	$(BENCH)/precision.py
-	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 2000 3
-	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 1000 3
+	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 2000 5
+	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 1000 5
 	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 5
 	$(BENCH)/users_heads.py $(DATA) 1000 100 3
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 8,64 5
-	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 16 16 3
+	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 16 16 5
 	$(BENCH)/growth.py small
 	$(BENCH)/gpu.py
 	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet williams-w3 1
@@ -47,7 +47,7 @@ bench-full: bench  ## The same at full size: some hours.
 	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 5 compile
 	$(BENCH)/users_heads.py $(DATA) 1000 1000 3
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 256 5
-	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 16 3
+	$(BENCH)/adapters_together.py $(DATA)/sms_spam.parquet 64 16 5
 	$(BENCH)/growth.py full
 	$(BENCH)/frozen_layers.py $(DATA)/sms_spam.parquet 240 5
 	$(BENCH)/time_to_quality.py $(DATA)/enron_spam_4users.parquet farmer-d,kaminski-v,kitchen-l 3

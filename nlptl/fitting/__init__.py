@@ -52,6 +52,7 @@ from nlptl.transfer.rows import every_turn, read_apart
 from nlptl.transfer.taught import Hashes, load_taught, scored_again
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from evaluate import EvaluationModule
 
 log = logging.getLogger("nlptl")
@@ -113,38 +114,45 @@ def fit(
         processes=accelerator.num_processes, parents=parents,
     ))  # fmt: skip
 
-    strange: list[dict[str, Any]] = []
-
-    def answered(seed: int, turn: Turn, outcome: Outcome) -> Outcome:
-        """``outcome`` once its models have no more to answer: those of the first seed are kept, to be saved."""
-        if anomalies is not None:
-            with while_others_wait():
-                strange.extend(anomaly_rows(setting, seed, turn, outcome, anomalies) if folder.main else ())
-        return outcome if seed == recipe.seed else replace(outcome, models={}, shared=None)
-
-    outcomes: dict[tuple[int, str], Outcome] = {}
-    gate: list[dict[str, Any]] = []
-    if recipe.transfer.choose == "auto":
-        for seed, turn, groups in planned:
-            outcomes[seed, turn.name] = run_turn(without_training(setting), turn, groups, seed=seed)
-        with clock("train"):
-            outcomes, gate = settle(setting, planned, outcomes, answered)
-    else:
-        for seed, turn, groups in planned:
-            outcome = run_turn(setting, turn, groups, seed=seed)
-            with clock("evaluate"):
-                outcomes[seed, turn.name] = answered(seed, turn, outcome)
-            del outcome  # or its model would live on through the next turn
+    outcomes, gate, strange = _turns(setting, planned, anomalies)
     models = {name: model for outcome in outcomes.values() for name, model in outcome.models.items()}
     shared, results = outcomes[recipe.seed, planned[0][1].name].shared, Results({"tasks": {}})
     with while_others_wait():
         if folder.main:
             results = conclude(
                 setting, asked, planned, outcomes, models, shared, leaks=leaks, rejected=len(quarantine), gate=gate,
-                encoder=facts | ({"ranked": ranked} if ranked else {}),
-                anomalies=None if anomalies is None else strange, metrics=metrics,
+                encoder=facts | ({"ranked": ranked} if ranked else {}), anomalies=strange, metrics=metrics,
             )  # fmt: skip
     return Run(asked, folder.path, results, models, shared)
+
+
+def _turns(
+    setting: Setting, planned: Planned, anomalies: Dataset | None
+) -> tuple[dict[tuple[int, str], Outcome], list[dict[str, Any]], list[dict[str, Any]] | None]:
+    """The outcome of every seed and turn, with the models of the first seed; what the gate decided; and how well
+    ``anomalies`` were told, None where there are none."""
+    recipe = setting.recipe
+    strange: list[dict[str, Any]] | None = None if anomalies is None else []
+
+    def answered(seed: int, turn: Turn, outcome: Outcome) -> Outcome:
+        """``outcome`` once its models have no more to answer: those of the first seed are kept, to be saved."""
+        if anomalies is not None and strange is not None:
+            with while_others_wait():
+                strange.extend(anomaly_rows(setting, seed, turn, outcome, anomalies) if setting.folder.main else ())
+        return outcome if seed == recipe.seed else replace(outcome, models={}, shared=None)
+
+    outcomes: dict[tuple[int, str], Outcome] = {}
+    if recipe.transfer.choose == "auto":
+        for seed, turn, groups in planned:
+            outcomes[seed, turn.name] = run_turn(without_training(setting), turn, groups, seed=seed)
+        with setting.clock("train"):
+            return *settle(setting, planned, outcomes, answered), strange
+    for seed, turn, groups in planned:
+        outcome = run_turn(setting, turn, groups, seed=seed)
+        with setting.clock("evaluate"):
+            outcomes[seed, turn.name] = answered(seed, turn, outcome)
+        del outcome  # or its model would live on through the next turn
+    return outcomes, [], strange
 
 
 def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int], Corpus]:
@@ -214,7 +222,7 @@ def _encode(
     if any(head.reads_unlabelled for head in recipe.heads.values()):
         rows = np.unique(np.concatenate([rows, *(calibrating(turn.unlabelled) for _, turn, _ in planned)]))
     rows = np.union1d(rows, cold_rows(recipe, corpus, planned))
-    texts, pairs = list(corpus.texts[rows]), None if corpus.pairs is None else list(corpus.pairs[rows])
+    texts, pairs = corpus.texts_of(rows)
     store = FeatureStore.of(backbone) if recipe.encoder.cache else None
     layers = recipe.tune.asks_layers or recipe.encoder.pool == "mix"
     wanted = parts(("last", *CHOICES[recipe.encoder.pool], *(every_layer(backbone.depth) if layers else ())))

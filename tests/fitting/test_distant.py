@@ -34,7 +34,7 @@ def turning(rows: int = 120) -> tuple[Corpus, Vectors, Turn, Solved]:
     domains = np.array([f"d{step}" for step in steps], dtype=object)
     corpus = Corpus(
         datasets.Dataset.from_dict({"id": list(map(str, every))}), {"side": task}, domains,
-        domains, None, domains, {"side": classes},
+        domains, None, domains, {"side": classes}, domains,
     )  # fmt: skip
     turn = Turn("d9", ("d0",), ("d9",), every[:rows], none, none, every[rows:], 0, 0)
     fold = np.arange(rows) % 2 == 0
