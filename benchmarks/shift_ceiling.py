@@ -23,7 +23,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from shift_warnings import CASES, DONE, LABELS, RESULTS, ROWS, WAYS, pair
+from shift_warnings import CASES, DONE, LABELS, RESULTS, WAYS, rows_of
 
 # `shift_warnings` puts tests/helpers on the path.
 from made_shift import COST, FRESH, Domain, Pair  # isort: skip
@@ -57,15 +57,12 @@ def possible(made: Pair, rng: np.random.Generator) -> list[tuple[float, dict[str
 
 def named(case: str, seed: int) -> dict[str, Any]:
     """Whether each of the two tests names the concept shift of one draw."""
-    made, rng = pair(case, seed)
-    from_cost = made.target.texts(FRESH, rng)  # as `shift_warnings.draw`, so that the same rows follow
-    assert len(from_cost.topic) == FRESH
-    texts = made.target.texts(ROWS, rng)
-    labels = rng.random(ROWS) < made.target.chance(texts)
+    made, _, texts, labels = rows_of(case, seed)
+    rng = np.random.default_rng([seed, CASES.index(case), 2])
     null = replace(made.target, turn=0.0, wished=made.target.wishes)
     rules = [(1.0, {"turn": made.target.turn, "wished": made.target.wished})]
     held = null.chance(texts)[:LABELS]
-    answers = np.vstack([labels[:LABELS], rng.random((DRAWS, LABELS)) < held])
+    answers = np.vstack([labels[:LABELS] == 1, rng.random((DRAWS, LABELS)) < held])
 
     def found(rules: list[tuple[float, dict[str, Any]]]) -> bool:
         ratios = np.full(len(answers), -np.inf)

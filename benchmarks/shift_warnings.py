@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
-from made_shift import SHIFTS, WAYS, Pair, accuracy, made
+from made_shift import SHIFTS, WAYS, Pair, Texts, accuracy, made
 
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose.probe import as_task, parts
@@ -46,12 +46,19 @@ def pair(case: str, seed: int) -> tuple[Pair, np.random.Generator]:
     return made(() if case == "none" else tuple(case.split("+")), rng, head_of, ROWS), rng
 
 
+def rows_of(case: str, seed: int) -> tuple[Pair, float, Texts, np.ndarray]:
+    """The domains of one draw, what the shifts cost together, and the target's texts and (rows,) labels of 0 and 1."""
+    domains, rng = pair(case, seed)
+    cost = domains.reached - accuracy(domains.target, domains.head, rng)
+    texts = domains.target.texts(ROWS, rng)
+    return domains, cost, texts, (rng.random(ROWS) < domains.target.chance(texts)).astype(np.int64)
+
+
 def draw(case: str, seed: int) -> dict[str, Any]:
     """One draw: what was made, what was found, and what was said without labels of the target."""
-    domains, rng = pair(case, seed)
-    about = {"cost": domains.reached - accuracy(domains.target, domains.head, rng), "costs": domains.costs,
-             "way": domains.way if "concept" in case else None}  # fmt: skip
-    (x, y), (u, v) = domains.taught, domains.target.draw(ROWS, rng)
+    domains, cost, texts, v = rows_of(case, seed)
+    about = {"cost": cost, "costs": domains.costs, "way": domains.way if "concept" in case else None}
+    (x, y), u = domains.taught, texts.features
     names = np.repeat(["sources", "target"], [len(y), ROWS])
 
     def asked(labels: int) -> dict[str, Any]:

@@ -136,16 +136,16 @@ def load_onnx(folder: Path) -> OnnxModel:
         settings = Encoder.model_validate(described["encoder"])
         tasks = saved_tasks(described["tasks"])
         words = None
-        if described.get("words", (folder / "lexical.json").is_file()):  # earlier exports do not say
+        if described["words"]:
             weights = {name: tensor.numpy() for name, tensor in load_file(folder / "words.safetensors").items()}
             words = Words(Lexical.load(folder / "lexical.json"), weights)
         heads: dict[str, DomainHeads] = {}
-        if described.get("domains", (folder / DOMAINS).is_file()):
+        if described["domains"]:
             with safe_open(folder / DOMAINS, "pt") as opened:
                 heads = unpack(load_file(folder / DOMAINS), opened.metadata())
         calibrations = {name: Calibration(**one) for name, one in described["calibrations"].items()}
         gauges = open_gauges(described.get("anomaly", {}), folder)
-        vectors_read = described.get("vectors_read", described.get("domains_read"))
+        vectors_read = described["vectors_read"]
         tokenizer = AutoTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
         reader = TextReader(tokenizer, settings, settings.prompt or "", described["positions"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError, RuntimeError) as error:
