@@ -11,7 +11,7 @@ from made_mail import mail
 
 import nlptl
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA card")
+on_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA card")
 
 ADAPTED = ("cdan", "coral", "dann", "entropy", "mcc", "mmd", "self_training")
 WAYS: dict[str, dict[str, Any]] = {
@@ -45,15 +45,18 @@ WAYS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_trains_on_a_card_answers_anywhere(tiny_encoder: Path, tmp_path: Path, way: str) -> None:
-    mail().to_parquet(tmp_path / "mail.parquet")
+FEW_STEPS = {"max_steps": 6, "batch_tokens": 512, "precision": "float32"}
+
+
+def recipe_of(way: str, encoder: Path, folder: Path) -> nlptl.Recipe:
+    """One of ``WAYS``, over made mail that it writes."""
+    mail().to_parquet(folder / "mail.parquet")
     chosen = WAYS[way]
-    recipe = nlptl.Recipe(
+    return nlptl.Recipe(
         name="test",
-        data={"kind": "parquet", "path": str(tmp_path / "mail.parquet"), "domain": "user"},
+        data={"kind": "parquet", "path": str(folder / "mail.parquet"), "domain": "user"},
         transfer={"target": "dee", "target_labels": 0, "hold_out": 0.5} | chosen.get("transfer", {}),
-        encoder={"model": str(tiny_encoder), "max_length": 24, "precision": "float32"} | chosen.get("encoder", {}),
+        encoder={"model": str(encoder), "max_length": 24, "precision": "float32"} | chosen.get("encoder", {}),
         tune=chosen.get("tune", {"kind": "frozen"}),
         heads={
             "spam": {"column": "label", "labels": ["ham", "spam"], "positive": "spam"}
@@ -61,9 +64,20 @@ def test_what_trains_on_a_card_answers_anywhere(tiny_encoder: Path, tmp_path: Pa
         },
         adapt=chosen.get("adapt", []),
         augment=chosen.get("augment", []),
-        train={"max_steps": 6, "batch_tokens": 512, "precision": "float32"} | chosen.get("train", {}),
+        train=chosen.get("train", {}) if way == "contrastive" else FEW_STEPS | chosen.get("train", {}),
         evaluate={"bootstrap": 100},
     )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_is_a_recipe_where_there_is_no_card_too(tiny_encoder: Path, tmp_path: Path, way: str) -> None:
+    assert recipe_of(way, tiny_encoder, tmp_path).heads["spam"].labels == ("ham", "spam")
+
+
+@on_a_card
+@pytest.mark.parametrize("way", WAYS)
+def test_what_trains_on_a_card_answers_anywhere(tiny_encoder: Path, tmp_path: Path, way: str) -> None:
+    recipe = recipe_of(way, tiny_encoder, tmp_path)
     [trained] = nlptl.fit(recipe, out=tmp_path / "run").models.values()
     saved = trained.save(tmp_path / "saved")
     texts = ["you can win a free cash prize", "the report for monday", "x"]
@@ -75,6 +89,7 @@ def test_what_trains_on_a_card_answers_anywhere(tiny_encoder: Path, tmp_path: Pa
     assert np.isfinite(answers[0]["spam.spam"]).all()
 
 
+@on_a_card
 def test_tasks_share_a_card_under_every_balance(tiny_encoder: Path, tmp_path: Path) -> None:
     mail().to_parquet(tmp_path / "mail.parquet")
     for balance in ("dwa", "equal", "famo", "gradnorm", "pcgrad", "uncertainty"):
