@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nlptl.errors import RecipeError
 from nlptl.evaluate import _reliability, _scores
 from nlptl.registry import METRICS
 
@@ -47,6 +48,27 @@ def scorers(metrics: Sequence[str | EvaluationModule], task: Task, *, max_loss: 
         RecipeError: a name is neither shipped nor installed as an entry point.
     """
     return [_ours(metric, task, max_loss) if metric in METRICS else _foreign(metric, task) for metric in metrics]
+
+
+def try_out(metrics: Sequence[str | EvaluationModule], tasks: Mapping[str, Task]) -> None:
+    """Score two right answers a label by every metric that is not ours: what cannot score a task is known before
+    anything is trained for it.
+
+    Raises:
+        RecipeError: a name is neither shipped nor installed, or a module cannot score a task's answers.
+    """
+    for metric in metrics:
+        for task in () if metric in METRICS else tasks.values():
+            scorer, right = _foreign(metric, task), np.repeat(np.eye(len(task.labels)), 2, axis=0)
+            labels = right.astype(np.int64) if task.head.multilabel else right.argmax(axis=1)
+            try:
+                scorer(right, labels, np.ones((1, len(right))))
+            except Exception as error:
+                kind = "multilabel" if task.head.multilabel else f"{len(task.labels)} labels"
+                raise RecipeError(
+                    f"metric {scorer.name!r} cannot score task {task.name!r} ({kind}): {error} Leave it out, or pass "
+                    "a module that takes such answers."
+                ) from error
 
 
 def _foreign(metric: str | EvaluationModule, task: Task) -> Scorer:

@@ -19,6 +19,7 @@ from nlptl.data._read import fingerprint
 from nlptl.encoder.backbone import Backbone, resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.encoder.tokens import tokenize
+from nlptl.evaluate.scorers import try_out
 from nlptl.fitting.account import Account
 from nlptl.fitting.anomalies import anomaly_rows
 from nlptl.fitting.augment import with_views
@@ -87,6 +88,7 @@ def fit(
     with clock("data"):
         rows, anomalies = read_apart(recipe, quarantine)
         corpus = Corpus.of(rows, recipe.heads)
+        try_out((*recipe.evaluate.metrics, *metrics), corpus.tasks)
         planned, leaks, corpus = _plan(recipe, corpus)
         corpus = with_views(recipe, corpus, (turn for _, turn, _ in planned))
     recipe = run_before(recipe, folder.path, resume=resume, accelerator=accelerator, fit=fit)

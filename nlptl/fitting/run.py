@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nlptl.contracts import Floats
 from nlptl.errors import DataError, nearest
 from nlptl.fitting.folder import file_name
 from nlptl.recipe import Recipe
 from nlptl.report.results import Results
 from nlptl.saved import Model
-from nlptl.saved.answers import in_order, listed, rows_of_each
+from nlptl.saved.answers import asked, in_order, rows_of_each
 from nlptl.saved.place import copy_model
 from nlptl.saved.targets import SHARED
-from nlptl.saved.whose import Whose, domains_of, without_model
+from nlptl.saved.whose import Whose, without_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,13 +55,13 @@ class Run:
             domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column).
 
         Raises:
-            DataError: a text is not a string, there is not one domain a text, or each target has a model of its own, a
-                text is of none of them, and there is none for others.
+            DataError: as ``Model.predict`` raises it, or each target has a model of its own, a text is of none of them,
+                and there is none for others.
         """
-        texts = listed(texts)
-        domains, pairs = domains_of(domain, len(texts)), None if text_pair is None else list(text_pair)
+        first = next(iter(self.models.values()))
+        texts, pairs, domains = asked(texts, text_pair, domain, first.columns)
         if not self._several or not texts:
-            return next(iter(self.models.values())).predict(texts, pairs, domain=domains)
+            return first.predict(texts, pairs, domain=domains)
         lacking = Counter[str | None](name for name in domains if name not in self.models)
         if lacking and self.shared is None:
             raise DataError(without_model(lacking, len(texts), sorted(self.models)))
@@ -74,6 +77,16 @@ class Run:
             )
             for name, rows in by_model.items()
         )
+
+    def predict_proba(
+        self, texts: Sequence[str], text_pair: Sequence[str] | None = None, *, domain: Whose = None
+    ) -> dict[str, Floats]:
+        """By task: (texts, labels) probabilities, as ``Model.predict_proba`` gives them; otherwise as ``predict``."""
+        table, tasks = self.predict(texts, text_pair, domain=domain), next(iter(self.models.values())).tasks
+        return {
+            name: table[[f"{name}.{label}" for label in task.labels]].to_numpy(dtype=np.float64)
+            for name, task in tasks.items()
+        }
 
     def model(self, domain: str | None = None) -> Model:
         """The model that serves ``domain``; where there is only one model, that one.

@@ -21,14 +21,14 @@ from nlptl.encoder.store import encode
 from nlptl.evaluate.calibrate import Calibration
 from nlptl.model import Network
 from nlptl.saved.anomaly import Gauge
-from nlptl.saved.answers import answer_table, listed
+from nlptl.saved.answers import answer_table, asked
 from nlptl.saved.bank import own_logits, shared_heads
 from nlptl.saved.domains import DomainHeads, by_task, fit_domains, pack
 from nlptl.saved.export import write_export
 from nlptl.saved.parts import model_folder, targets_folder
 from nlptl.saved.place import written_anew
 from nlptl.saved.texts import texts_readings
-from nlptl.saved.whose import Whose, domain_name, domains_of
+from nlptl.saved.whose import Whose, domain_name
 from nlptl.saved.words import Words
 from nlptl.saved.writing import save_whole, write_model
 from nlptl.transfer.taught import Hashes
@@ -203,12 +203,23 @@ class Model:
         ``<task>.anomalous`` whether that is beyond the threshold.
 
         Raises:
-            DataError: a text is not a string, a bare string was given in place of a list, or there is not one domain
-                a text.
+            DataError: a text is not a string, a bare string was given in place of a list, there is not one domain or
+                second text a text, or second texts are lacking.
         """
-        texts = listed(texts)
-        pairs = None if text_pair is None else list(text_pair)
-        return self.table(texts, pairs, domains=domains_of(domain, len(texts)))
+        texts, pairs, domains = asked(texts, text_pair, domain, self.columns)
+        return self.table(texts, pairs, domains=domains)
+
+    def predict_proba(
+        self,
+        texts: Sequence[str],
+        text_pair: Sequence[str] | None = None,
+        *,
+        domain: Whose = None,
+    ) -> dict[str, Floats]:
+        """By task: (texts, labels) probabilities, in the order of ``tasks[name].labels``; arguments and errors as of
+        ``predict``."""
+        texts, pairs, domains = asked(texts, text_pair, domain, self.columns)
+        return self.probabilities(texts, pairs, domains=domains)
 
     def table(
         self,
@@ -243,9 +254,8 @@ class Model:
             ModelError: the model has no per-domain heads, or one of this domain already.
             DataError: texts, labels or the name cannot be used.
         """
-        pairs, of_tasks = None if text_pair is None else list(text_pair), by_task(self, labels)
-        whose = [domain_name(name)] * len(texts)
-        self.domain_heads = fit_domains(self, whose, listed(texts), of_tasks, pairs, replace_old=replace)
+        texts, pairs, domains = asked(texts, text_pair, domain_name(name), self.columns)
+        self.domain_heads = fit_domains(self, domains, texts, by_task(self, labels), pairs, replace_old=replace)
 
     def save_heads(self, folder: Path) -> None:
         """Write ``heads.safetensors`` to a model folder, whole or not at all; enough where only heads changed."""

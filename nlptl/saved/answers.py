@@ -13,6 +13,7 @@ from nlptl.contracts.anomaly import COLUMNS
 from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
 from nlptl.saved.anomaly import Gauge
+from nlptl.saved.whose import Whose, domains_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,18 +21,37 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound=Hashable)
 
 
-def listed(texts: Sequence[str]) -> list[str]:
-    """The texts as a list.
+def asked(
+    texts: Sequence[str], text_pair: Sequence[str] | None, domain: Whose, columns: Mapping[str, str | None]
+) -> tuple[list[str], list[str] | None, list[str]]:
+    """What a notebook asks of a model, as lists: texts, second texts, and the domain of each.
+
+    Args:
+        columns: of the data that taught the model.
 
     Raises:
-        DataError: they are one string, or hold something else than strings.
+        DataError: texts are one string, or hold something else than strings; there is not one second text or domain a
+            text, or second texts are lacking.
     """
-    if isinstance(texts, str):
-        raise DataError("a list of texts is needed, and one string was given; write [text].")
-    texts = list(texts)
+    texts, column = _strings(texts, "texts"), columns.get("text_pair")
+    pairs = None if text_pair is None else _strings(text_pair, "text_pair")
+    if pairs is None and column is not None:
+        raise DataError(
+            f"the model was taught by pairs (column {column!r} beside the text), and text_pair is not given; give the "
+            "second text of each, '' where there is none."
+        )
+    if pairs is not None and len(pairs) != len(texts):
+        raise DataError(f"{len(texts)} texts and {len(pairs)} in text_pair were given; give one a text.")
+    return texts, pairs, domains_of(domain, len(texts))
+
+
+def _strings(given: Sequence[str], name: str) -> list[str]:
+    if isinstance(given, str):
+        raise DataError(f"{name} is one string, and a list of texts is needed; write [text].")
+    texts = list(given)
     wrong = next((place for place, text in enumerate(texts) if not isinstance(text, str)), None)
     if wrong is not None:
-        raise DataError(f"text {wrong} is {texts[wrong]!r}, not a string; leave it out or replace it.")
+        raise DataError(f"{name}[{wrong}] is {texts[wrong]!r}, not a string; leave it out or replace it.")
     return texts
 
 

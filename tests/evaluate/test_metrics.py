@@ -12,7 +12,7 @@ import nlptl
 from nlptl import registry
 from nlptl.errors import RecipeError
 from nlptl.evaluate import metrics
-from nlptl.evaluate.scorers import scorers
+from nlptl.evaluate.scorers import scorers, try_out
 
 
 class ErrorRate(evaluate.Metric):
@@ -105,6 +105,24 @@ def test_a_run_from_python_takes_loaded_modules_beside_the_recipes_metrics(tiny_
         assert list(found) == ["accuracy", "error_rate"]
         assert found["error_rate"] == pytest.approx(1 - found["accuracy"])
     assert "error_rate" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+class BinaryOnly(ErrorRate):
+    """As the ``f1`` of ``evaluate`` at its defaults."""
+
+    def _compute(self, predictions, references) -> dict[str, float]:
+        return {"binary_only": float(f1_score(references, predictions))}
+
+
+def test_a_module_that_cannot_score_a_task_is_refused_before_training() -> None:
+    asked = ["accuracy", BinaryOnly(keep_in_memory=True)]
+    try_out(asked, {"spam": SPAM})
+    with pytest.raises(RecipeError, match=r"metric 'binary_only' cannot score task 'topic' \(3 labels\): Target"):
+        try_out(asked, {"spam": SPAM, "topic": TOPIC})
+    with pytest.raises(RecipeError, match=r"cannot score task 'tags' \(multilabel\)"):
+        try_out(asked, {"tags": TAGS})
+    with pytest.raises(RecipeError, match=r"no metric './script'"):
+        try_out(["./script"], {"spam": SPAM})
 
 
 def test_an_installed_package_adds_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
