@@ -43,7 +43,6 @@ bench: .venv/installed-bench  ## Ratios to peers, to benchmarks/results/: about 
 bench-full: bench  ## The same at full size: some hours.
 	$(BENCH)/encoding.py $(DATA)/sms_spam.parquet 5000 5
 	$(BENCH)/prediction.py $(DATA)/sms_spam.parquet 5000 5
-	$(BENCH)/training.py $(DATA)/sms_spam.parquet 4000 5
 	$(BENCH)/training.py $(DATA)/sms_spam.parquet 512 5 compile
 	$(BENCH)/users_heads.py $(DATA) 1000 1000 3
 	$(BENCH)/mixed_users.py $(DATA)/sms_spam.parquet 256 5
