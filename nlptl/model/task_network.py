@@ -24,27 +24,29 @@ class TaskNetwork(Network):
         return [*super().own_parameters(), *self.bank.own_parameters()]
 
     def last_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        """As of every network; but rows without a label of the task are not run for it, and their vectors are 0."""
+        """As of every network; but rows without a label of the task are not run for it, and their vectors and logits
+        are 0, but for offsets."""
         assert batch.tokens is not None
         device = batch.tokens.owners.device
         rows = [torch.nonzero(batch.labelled[task]).flatten() for task in self.bank.tasks]
+        run = list(rows)
         if not sum(len(each) for each in rows):  # something must run: every process takes part in the gradients' sum
-            rows[0] = torch.zeros(1, dtype=torch.int64, device=device)
-        slots = torch.repeat_interleave(torch.tensor([len(each) for each in rows], device=device))
-        tokens = batch.tokens.taken(torch.cat(rows))
+            run[0] = torch.zeros(1, dtype=torch.int64, device=device)
+        slots = torch.repeat_interleave(torch.tensor([len(each) for each in run], device=device))
+        tokens = batch.tokens.taken(torch.cat(run))
         with self.bank.route.taken(slots, tokens.owners):
             found = self.backbone(tokens, self.readings)
-        return {
-            task: self._answered(task, batch, rows[slot], {name: part[slots == slot] for name, part in found.items()})
-            for slot, task in enumerate(self.bank.tasks)
-        }
+        answers = {}
+        for slot, (task, of_task) in enumerate(zip(self.bank.tasks, rows, strict=True)):
+            readings = {name: part[slots == slot][: len(of_task)] for name, part in found.items()}
+            answers[task] = self._answered(task, batch, of_task, readings)
+        return answers
 
     def _answered(self, task: str, batch: Batch, rows: Tensor, readings: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """``readings`` are of ``rows`` alone, so that a head's statistics of a batch are those of its own rows."""
         size = len(batch.labelled[task])
-        # Of a batch without rows one was run all the same: it takes a place, and is taken away again.
-        spread = {
-            name: part.new_zeros(max(size, 1), part.shape[1]).index_copy(0, rows, part)[:size]
-            for name, part in readings.items()
-        }
-        features, logits = self.task_heads[task].last_layer(spread)
+        features, logits = (
+            part.new_zeros(size, part.shape[1]).index_copy(0, rows, part)
+            for part in self.task_heads[task].last_layer(readings)
+        )
         return features, logits + batch.offsets[task] if task in batch.offsets else logits

@@ -63,9 +63,9 @@ def make_network(encoder: Path, *, batch_norm: bool = False) -> Network:
     return Network(backbone, heads)
 
 
-def make_task_network(encoder: Path, **settings: Any) -> TaskNetwork:
+def make_task_network(encoder: Path, *, batch_norm: bool = False, **settings: Any) -> TaskNetwork:
     """An adapter for each task beside a shared one; the same weights at each call."""
-    plain = make_network(encoder)
+    plain = make_network(encoder, batch_norm=batch_norm)
     backbone = Backbone.load(Encoder(model=str(encoder), max_length=32)).switch_off_dropout().freeze("float32")
     return task_network(backbone, plain.task_heads, Lora(rank=2, per="task", **settings), seed=0)
 

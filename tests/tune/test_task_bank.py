@@ -98,6 +98,17 @@ def test_a_process_without_a_row_loses_nothing_and_has_gradients_of_zero(tiny_en
         assert parameter.grad is not None and not parameter.grad.any()
 
 
+def test_batch_norm_counts_the_rows_of_its_own_task_alone(tiny_encoder: Path) -> None:
+    network = make_task_network(tiny_encoder, batch_norm=True).train()
+    examples, rows, device = make_examples(network), np.arange(12), torch.device("cpu")
+    of_topic = examples.labels["topic"][rows] >= 0
+    together = network(examples.batch(rows, device))["topic"]
+    alone = network(examples.batch(rows[of_topic], device))["topic"]
+    assert 1 < len(alone) < len(rows)
+    torch.testing.assert_close(together, alone)
+    assert len(network.eval()(examples.batch(rows[~of_topic], device))["topic"]) == 0
+
+
 def test_training_moves_every_adapter_and_a_balance_sees_what_is_shared(tiny_encoder: Path, tmp_path: Path) -> None:
     network = make_task_network(tiny_encoder)
     apart = {id(p) for p in network.own_parameters()}
