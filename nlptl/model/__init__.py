@@ -142,12 +142,16 @@ class TaskHead(nn.Module):
         return self.last_layer(readings)[1]
 
     def last_layer(self, readings: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """(rows, width) features that this head's last layer reads, and its (rows, outputs) logits."""
+        """(rows, width) features that this head's last layer reads, and its (rows, outputs) logits.
+
+        Logits are in float32. Under mixed precision the layer gives them in the lower one, in which a processor would
+        compute the loss too, and lose that of rows that are nearly sure.
+        """
         features = torch.cat([readings[part].float() for part in self.reading.split("+")], dim=1)
         last = self.net
         if isinstance(last, nn.Sequential):
             features, last = last[:-1](features), last[-1]
-        return features, last(features)
+        return features, last(features).float()
 
     @property
     def device(self) -> torch.device:
