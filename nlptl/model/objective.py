@@ -12,6 +12,9 @@ from torch.nn.functional import logsigmoid, softplus
 
 Link = Literal["softmax", "sigmoid"]
 
+SUREST = 1e-7
+"""The least that 1 less a probability is taken for: about what float32 tells from 0 there."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -52,14 +55,19 @@ def focal_losses(
         logs = logits.log_softmax(-1)
         losses = -(logs * smoothed).sum(-1)
         easy = (logs * targets).sum(-1).exp()
-        counted = losses * (1 - easy) ** gamma if gamma else losses
+        counted = losses * _hardness(easy, gamma) if gamma else losses
         return counted if weights is None else counted * (targets * weights[-1]).sum(-1)
     losses = softplus(logits) - logits * smoothed
     easy = logsigmoid(torch.where(targets > 0.5, logits, -logits)).exp()
-    counted = losses * (1 - easy) ** gamma if gamma else losses
+    counted = losses * _hardness(easy, gamma) if gamma else losses
     if weights is not None:
         counted = counted * torch.where(targets > 0.5, weights[1], weights[0])
     return counted.sum(-1)
+
+
+def _hardness(easy: Tensor, gamma: float) -> Tensor:
+    """``(1 − p)^γ``. Where p rounds to 1, its slope would have no end for γ below 1, and the gradient be no number."""
+    return (1 - easy).clamp(min=SUREST) ** gamma
 
 
 def balanced_weights(targets: Tensor, link: Link) -> Tensor:

@@ -41,6 +41,16 @@ def test_focal_loss_by_hand(link: str) -> None:
     torch.testing.assert_close(found, -0.04 * torch.tensor([0.8]).log())
 
 
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_of_a_row_that_is_sure_has_a_gradient_and_it_is_nearly_0(link: str, gamma: float) -> None:
+    """40 nats ahead p is 1 in float32, and for gamma below 1 the factor's slope there has no end."""
+    logits = torch.tensor([[40.0, 0.0]] if link == "softmax" else [[40.0]], requires_grad=True)
+    targets = torch.tensor([[1.0, 0.0]] if link == "softmax" else [[1.0]])
+    focal_losses(logits, targets, targets, link, gamma, None).sum().backward()
+    assert logits.grad is not None and logits.grad.abs().max().item() < 1e-6
+
+
 def test_at_the_defaults_it_is_the_plain_loss() -> None:
     found = Objective().row_losses("t", LOGITS, TARGETS, "softmax")
     torch.testing.assert_close(found, cross_entropy(LOGITS, LABELS, reduction="none"))
