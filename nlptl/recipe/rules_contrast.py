@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from nlptl.contracts.augment import Cutting, Mixing
 from nlptl.recipe.rules_labels import Problems
 
 
 def contrasts_have_what_they_need(
-    tune: Any, heads: Any, encoder: Any, adapt: Any, balance: Any, train: Any
+    tune: Any, heads: Any, encoder: Any, adapt: Any, augment: Any, balance: Any, train: Any
 ) -> Problems:
     """Whether a body that learns by contrasts is read by heads that can be solved on its vectors alone."""
     if tune.kind != "contrastive" and "contrastive" not in getattr(tune, "rungs", ()):
@@ -30,6 +31,12 @@ def contrasts_have_what_they_need(
         yield ("encoder", "pool"), "mix is learned by the loop, which contrasts do without; set auto."
     for place, way in enumerate(adapt):
         yield ("adapt", place), f"{way.kind} joins the loop, which contrasts do without; leave adapt empty."
+    for place, way in enumerate(augment):
+        if isinstance(way, Cutting | Mixing):
+            yield (
+                ("augment", place),
+                f"{way.kind} changes the loop's batches, which contrasts do without; leave it out, or use eda.",
+            )
     if balance.kind != "equal":
         yield ("balance", "kind"), f"{balance.kind} joins the loop, which contrasts do without; set equal."
     if tune.kind == "contrastive" and train.validation > 0:

@@ -98,6 +98,8 @@ def test_all_layers_of_every_family_learn_and_its_embeddings_do_not(family: str)
         ({"encoder": {"pool": "mix"}}, "encoder.pool: mix is learned by the loop"),
         ({"train": {"validation": 0.1}}, "train.validation: holds rows back"),
         ({"adapt": [{"kind": "coral"}]}, "adapt.0: coral joins the loop"),
+        ({"augment": [{"kind": "cutoff"}]}, "augment.0: cutoff changes the loop's batches"),
+        ({"augment": [{"kind": "mixup"}]}, "augment.0: mixup changes the loop's batches"),
         ({"balance": {"kind": "pcgrad"}}, "balance.kind: pcgrad joins the loop"),
     ],
 )
