@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlptl.contracts import Floats, Ints, Task
+from nlptl.contracts.augment import Cutting
 from nlptl.errors import RecipeError
 from nlptl.fitting.setting import Setting, SolvedTurn
 from nlptl.fitting.train import Taught, trains
@@ -19,6 +20,7 @@ from nlptl.saved import Model
 from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
 from nlptl.tune.auto import Auto
+from nlptl.tune.frozen import Frozen
 
 Train: TypeAlias = Callable[[Setting, Turn, Ints, SolvedTurn], Taught]
 Losses: TypeAlias = npt.NDArray[np.float64]
@@ -58,8 +60,18 @@ def _rungs(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     if not isinstance(recipe.tune, Auto):
         yield recipe.tune.kind, recipe
         return
-    for kind in ("frozen", *recipe.tune.rungs):
+    yield Frozen().kind, _over_frozen(recipe)
+    for kind in recipe.tune.rungs:
         yield kind, recipe.model_copy(update={"tune": find("tune", kind)()})
+
+
+def _over_frozen(recipe: Recipe) -> Recipe:
+    """``recipe`` for a body that stays frozen, without what only one that learns can take: terms that move the vectors
+    which a linear head reads, and views of texts that are run anew."""
+    fixed = any(head.kind == "linear" for head in recipe.heads.values())
+    adapt = tuple(way for way in recipe.adapt if not (fixed and getattr(way, "moves", None) == "features"))
+    augment = tuple(way for way in recipe.augment if not isinstance(way, Cutting))
+    return recipe.model_copy(update={"tune": Frozen(), "adapt": adapt, "augment": augment})
 
 
 def validation_losses(setting: Setting, rows: Ints, model: Model) -> Losses:
