@@ -129,7 +129,7 @@ def calibrated_as_asked(heads: Any, tune: Any, encoder: Any, adapt: Any) -> Prob
             yield (*place, "abstain"), "is for labels that exclude one another; set abstain: null."
 
 
-def frozen_heads(tune: Any, heads: Any, adapt: Any) -> Problems:
+def frozen_heads(tune: Any, heads: Any, adapt: Any, encoder: Any) -> Problems:
     """Whether heads over fixed vectors are given such, and labels that exclude one another."""
     for task, head in heads.items():
         if not head.closed_form or head.kind == "linear":
@@ -140,6 +140,12 @@ def frozen_heads(tune: Any, heads: Any, adapt: Any) -> Problems:
                 ("heads", task, "kind"),
                 f"{head.kind} answers from the vectors of a frozen encoder, and {what} changes what is learned. Set "
                 "the head's kind to linear or mlp, or tune.kind: frozen without adapt.",
+            )
+        if encoder.pool == "mix":
+            yield (
+                ("encoder", "pool"),
+                f"mix is learned, and heads.{task} of kind {head.kind} answers from fixed vectors; set auto, or the "
+                "head's kind to linear or mlp.",
             )
         if head.multilabel and not isinstance(head, TextHead):
             yield ("heads", task, "multilabel"), f"{head.kind} answers with one label a row; use linear or mlp."

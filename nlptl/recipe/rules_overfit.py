@@ -60,11 +60,13 @@ def augmented_has_a_use(augment: Any, tune: Any, heads: Any, encoder: Any) -> Pr
             )
 
 
-def augmented_is_judged(augment: Any, data: Any, tune: Any, heads: Any, transfer: Any, train: Any) -> Problems:
+def augmented_is_judged(
+    augment: Any, data: Any, tune: Any, heads: Any, encoder: Any, adapt: Any, transfer: Any, train: Any
+) -> Problems:
     """Whether rows can say if augmentation gains, and nothing counts its views as evidence."""
     if not augment:
         return
-    trained = tune.learns or any(head.kind == "mlp" for head in heads.values())
+    trained = any(learns_further(head, tune, encoder, adapt) for head in heads.values())
     if trained and none_held_back(data, train):
         yield (
             ("augment",),

@@ -36,6 +36,14 @@ def recipe(**sections: Any) -> Recipe:
             "mixup mixes vectors while a head is trained, and every head here is solved",
         ),
         ({"tune": {"kind": "lora"}, "augment": [{"kind": "eda"}]}, "set train.validation, such as 0.2, or data.split"),
+        (
+            {"encoder": {"pool": "mix"}, "augment": [{"kind": "eda"}]},
+            "augment: is kept where teaching rows held back say so; set train.validation",
+        ),
+        (
+            {"adapt": [{"kind": "entropy"}], "augment": [{"kind": "eda"}]},
+            "augment: is kept where teaching rows held back say so; set train.validation",
+        ),
         ({"heads": {"spam": {"kind": "knn"}}, "augment": [{"kind": "eda"}]}, "does not teach heads.spam, a knn"),
         (
             {"heads": {"spam": {"kind": "linear", "per": "domain"}}, "augment": [{"kind": "eda"}]},

@@ -263,6 +263,13 @@ def test_a_mix_of_layers_is_trained_and_not_solved(tmp_path: Path, head: str, ex
     assert len(found) == 1 and found[0].startswith(expected), found
 
 
+@pytest.mark.parametrize("head", ["kind: prototype", "kind: knn", "kind: label_names", "kind: entail, model: nli"])
+def test_a_mix_of_layers_is_not_learned_for_a_head_over_fixed_vectors(tmp_path: Path, head: str) -> None:
+    found = problems(tmp_path, DATA + f"encoder: {{pool: mix}}\nheads: {{x: {{{head}}}}}\n")
+    said = f"2: encoder.pool: mix is learned, and heads.x of {head.partition(',')[0].replace(':', '')} answers from"
+    assert len(found) == 1 and found[0].startswith(said), found
+
+
 @pytest.mark.parametrize("per", ["domain", "task"])
 @pytest.mark.parametrize(
     ("written", "expected"),
