@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nlptl.contracts import Head, Ints
+from nlptl.contracts import Floats, Head, Ints
 from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.adapt import adaptation, spread
 from nlptl.fitting.bank import apart, trained_apart
@@ -25,6 +25,7 @@ from nlptl.progress import bar
 from nlptl.recipe import Recipe
 from nlptl.recipe.rules_heads import learns_further
 from nlptl.saved import Model
+from nlptl.saved.texts import texts_readings
 from nlptl.train.loop import train
 from nlptl.train.state import Length
 from nlptl.transfer.plan import Turn
@@ -120,7 +121,8 @@ def _network(setting: Setting, solved: SolvedTurn, seed: int) -> Network:
         heads[name] = head.mixing(backbone.depth) if mixes else head
     if isinstance(tune, Lora) and per_task(setting.recipe):
         return task_network(backbone, heads, tune, seed).to(setting.accelerator.device)
-    return Network(backbone, heads).to(setting.accelerator.device)
+    scores = {name: each for name, each in solved.model.network.text_scores.items() if name in heads}
+    return Network(backbone, heads, scores).to(setting.accelerator.device)
 
 
 def objective(setting: Setting, turn: Turn) -> Objective:
@@ -172,7 +174,14 @@ def _examples(setting: Setting, turn: Turn, solved: SolvedTurn, network: Network
         labels={name: encoded[rows] for name, encoded in corpus.encoded.items()},
         lengths=np.ones(len(rows), dtype=np.int64) if tokens is None else tokens.row_lengths,
         tokens=tokens,
-        readings=None if tokens is not None else setting.vectors.parts(rows, network.readings),
+        readings=None if tokens is not None else _readings(setting, network, rows),
         offsets=offsets,
         weights={name: spread(weights, teaching(corpus, turn)[name], rows) for name, weights in solved.weights.items()},
     )
+
+
+def _readings(setting: Setting, network: Network, rows: Ints) -> dict[str, Floats]:
+    """By name, (rows, width) vectors of ``rows`` that the heads of a frozen body read, and the scores of those heads
+    that read texts themselves."""
+    vectors = setting.vectors.parts(rows, network.readings)
+    return vectors | texts_readings(network, list(setting.corpus.texts[rows]))

@@ -175,6 +175,25 @@ def test_labels_in_scored_rows_only_are_scored_by(tiny_encoder: Path, cross: Pat
     assert run.results["tasks"]["topic"]["domains"]["all"]["shipped"] == "entail"
 
 
+def test_it_answers_the_same_beside_a_head_that_is_trained(tiny_encoder: Path, cross: Path, tmp_path: Path) -> None:
+    table = pd.DataFrame({
+        "text": [f"{text} {place}" for place, text in enumerate([*TEXTS, *TEXTS])],
+        "topic": [("sport", "money")[topic] for topic in TOPICS * 2],
+        "long": ["yes" if place % 5 < 2 else "no" for place in range(40)],
+    })  # fmt: skip
+    made = nlptl.Recipe(
+        data={"kind": "frame", "table": table},
+        encoder={"model": str(tiny_encoder), "max_length": 24},
+        heads={"topic": head(cross), "long": {"kind": "mlp", "hidden": [4]}},
+        train={"max_steps": 2},
+        evaluate={"bootstrap": 100},
+    )
+    run = nlptl.fit(made, out=tmp_path / "run")
+    answers = pd.read_parquet(run.folder / "predictions.parquet").query("task == 'topic'")
+    np.testing.assert_allclose(np.stack(answers["model"]), np.stack(answers["solved"]), atol=1e-6)
+    pd.testing.assert_frame_equal(nlptl.load(run.folder).predict(TEXTS), run.predict(TEXTS), atol=1e-5)
+
+
 def test_labels_among_several_are_each_set_against_contradiction(
     tiny_encoder: Path, cross: Path, tmp_path: Path
 ) -> None:
