@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 from nlptl.contracts import Floats, Ints
 from nlptl.data._guess import DIALECT
 from nlptl.encoder.lexical import Lexical
+from nlptl.errors import DataError
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.evaluate.predictions import Scored
 from nlptl.fitting.account import SCRATCH
@@ -46,6 +48,8 @@ from nlptl.train.state import Length
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
 from nlptl.tune.contrastive import Contrastive
+
+log = logging.getLogger("nlptl")
 
 SOLVED = "solved"
 """The rung of solved heads on the frozen encoder; where more was trained, it answers too, to be compared with."""
@@ -184,7 +188,10 @@ def solve_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Solv
     them. Heads that are to be trained have a linear one below."""
     corpus, encoder = setting.corpus, setting.recipe.encoder
     taught_by = teaching(corpus, turn)
-    folds = {name: _folds(setting, turn, groups, name, seed) if len(rows) else () for name, rows in taught_by.items()}
+    folds = {
+        name: _folds(setting, turn, groups, name, seed) if len(rows) and corpus.tasks[name].head.needs_labels else ()
+        for name, rows in taught_by.items()
+    }
     closed = {
         name: solve_closed_form(setting, name, rows, folds[name], turn.unlabelled)
         for name, rows in taught_by.items()
@@ -242,21 +249,25 @@ def _columns(recipe: Recipe) -> dict[str, str | None]:
 
 
 def _folds(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int) -> Folds:
-    """Folds over the rows that teach ``task``, as places among them."""
+    """Folds over the rows that teach ``task``, as places among them; DataError where they cannot be divided."""
     corpus = setting.corpus
     rows = corpus.labelled(task, turn.teach)
     kept = np.isin(turn.teach, rows)
-    return make_folds(
-        labels=corpus.encoded[task][rows],
-        domains=corpus.domains[rows],
-        groups=groups[kept],
-        target_labels=turn.labels_of_target,
-        seed=seed,
-    )
+    try:
+        return make_folds(
+            labels=corpus.encoded[task][rows],
+            domains=corpus.domains[rows],
+            groups=groups[kept],
+            target_labels=turn.labels_of_target,
+            seed=seed,
+        )
+    except DataError as error:
+        raise DataError(f"turn {turn.name!r}, task {task!r}: {error}") from error
 
 
 def _baselines(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[str, dict[str, Floats]]:
-    """By task and baseline: (scored rows, labels) probabilities; of those that labels teach, where any do."""
+    """By task and baseline: (scored rows, labels) probabilities; of those that labels teach, where there are labels
+    that can be divided, to choose by."""
     corpus = setting.corpus
     texts, features = list(corpus.texts[turn.score]), setting.vectors.of(turn.score, "last")
     answers = {}
@@ -264,12 +275,17 @@ def _baselines(setting: Setting, turn: Turn, groups: Ints, seed: int) -> dict[st
         answers[name] = plain_cosines(setting, name, turn.score)
         if not (len(rows) and len(turn.score)):
             continue
+        try:
+            folds = _folds(setting, turn, groups, name, seed)
+        except DataError as error:  # a head that needs no labels has come so far
+            log.warning("no baseline that labels teach: %s", error)
+            continue
         fitted = fit_baselines(
             corpus.tasks[name],
             texts=list(corpus.texts[rows]),
             features=setting.vectors.of(rows, "last"),
             labels=corpus.encoded[name][rows],
-            folds=_folds(setting, turn, groups, name, seed),
+            folds=folds,
             seed=seed,
         )
         answers[name] |= {kind: baseline.predict(texts, features) for kind, baseline in fitted.items()}

@@ -29,7 +29,7 @@ class Evidence:
         task: the label set.
         readings: by name, (teaching rows, width) vectors.
         encoded: labels of the teaching rows as ``Task.encode`` gives them; every row is labelled.
-        folds: pairs of (teaching, held-out) places among the teaching rows.
+        folds: pairs of (teaching, held-out) places among the teaching rows; none for a head that needs no labels.
         unlabelled: by name, (unlabelled rows, width) vectors.
         names: the labels' names and descriptions, for heads that ask for them.
     """

@@ -102,6 +102,17 @@ def test_labels_are_only_scored_by(tiny_encoder: Path, tmp_path: Path) -> None:
     assert runs[0].results["chosen"][0]["calibrated on"] == 20
 
 
+def test_a_labelled_row_that_cannot_be_divided_is_no_obstacle(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pd.DataFrame({"text": TEXTS[:5], "spam": ["spam", "spam", "spam", "ham", "ham"]})
+    transfer = {"target_labels": "all", "hold_out": 0.8}
+    with caplog.at_level("WARNING", logger="nlptl"):
+        run = nlptl.fit(recipe(tiny_encoder, table, transfer=transfer), out=tmp_path / "run")
+    assert set(run.results["tasks"]["spam"]["baselines"]) == {"cosine"}
+    assert "no baseline that labels teach: turn 'all', task 'spam': the 1 rows that teach" in caplog.text
+
+
 def test_it_says_where_there_is_nothing_to_calibrate_on(
     tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
