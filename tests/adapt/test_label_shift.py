@@ -98,6 +98,18 @@ def test_sources_that_rehearse_say_how_far_estimates_err() -> None:
             assert bool(offsets.any()) == sure, words
 
 
+def test_a_label_that_one_source_alone_shows_is_a_doubt_and_no_end_of_the_run() -> None:
+    """All spam is of source c, without which bbse has no answer that means spam."""
+    rng = np.random.default_rng(5)
+    parts = [drawn(rng, 300, share) for share in (0.0, 0.0, 0.8)]
+    source, labels = (np.concatenate(each) for each in zip(*parts, strict=True))
+    target, _ = drawn(rng, 300, 0.9)
+    answers = Answers(SPAM, source, labels, target, np.repeat(["a", "b", "c"], 300))
+    offsets, words = LabelShift(method="bbse").offsets(answers, None)
+    assert not offsets.any()
+    assert "not moved: without source c some label is not told, so how far estimates err is not known" in words
+
+
 def test_the_tests_by_hand() -> None:
     """Answers of .8 twice and .2 once under even shares: at q = (.4, .6) the gain is 2 ln(1.12² · .88) = .198."""
     answers = np.array([[0.2, 0.8], [0.2, 0.8], [0.8, 0.2]])
