@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nlptl.contracts import Task
+from nlptl.errors import ModelError
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.heads._reading import every_layer
 from nlptl.heads._solved import fold_loss
 from nlptl.train.gather import of_first
 from nlptl.transfer.plan import Turn
+from nlptl.tune._targets import shares_layers
 
 CLOSE = 1.05
 """A layer's loss is as good as the best one's up to this factor."""
@@ -21,10 +23,19 @@ CLOSE = 1.05
 
 def with_layers(setting: Setting, turn: Turn, solved: SolvedTurn) -> tuple[Setting, tuple[float, ...]]:
     """``setting`` with the number of top layers that learn, where the recipe leaves it open, and the losses that say
-    so; none of them where it does not."""
+    so; none of them where it does not.
+
+    Raises:
+        ModelError: the encoder's layers share their weights, or are laid out like no known family's.
+    """
     tune = setting.recipe.tune
     if not tune.asks_layers:
         return setting, ()
+    if shares_layers(setting.backbone.body):
+        raise ModelError(
+            f"tune.layers: auto chooses how many layers learn, and all those of {setting.backbone.located.name} share "
+            "their weights; set it to all for lora, or to 1 for top_layers."
+        )
     losses = of_first(layer_losses(setting, turn, solved))
     chosen = tune.model_copy(update={"layers": top_layers(losses)})
     return replace(setting, recipe=setting.recipe.model_copy(update={"tune": chosen})), losses

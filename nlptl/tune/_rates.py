@@ -39,7 +39,10 @@ def let_learn(
     layer_of = layer_of_parameters(backbone.body)
     top = max(layer_of.values())
     if layers is not None and layers > top:
-        raise ModelError(f"tune.layers is {layers}, but the encoder has {top} layers of their own weights.")
+        raise ModelError(
+            f"tune.layers is {layers}, but {type(backbone.body).__name__} has {top} layers of their own weights; set "
+            f"it to at most {top}."
+        )
     lowest = (0 if embeddings else 1) if layers is None else top - layers + 1
     backbone.rates = {
         name: rate(top - layer, lr=lr, learning=top - lowest + 1, decay=decay, until=until)

@@ -78,7 +78,7 @@ def target_pattern(
     Raises:
         ModelError: no layout fits the body, or it has no such layer.
     """
-    linear = [path for path, module in body.named_modules() if isinstance(module, nn.Linear)]
+    linear = _linear(body)
     layout = _layout(body, linear)
     names = "|".join(map(re.escape, layout.names(targets)))
     return rf"{layout.stack}\.{_numbers(layout, linear, layers)}\.({names})"
@@ -91,8 +91,7 @@ def layer_of_parameters(body: nn.Module) -> dict[str, int]:
     Raises:
         ModelError: no layout fits the body.
     """
-    linear = [path for path, module in body.named_modules() if isinstance(module, nn.Linear)]
-    layout = _layout(body, linear)
+    layout = _layout(body, _linear(body))
     found: dict[str, int] = {}
     for name, _ in body.named_parameters():
         match = re.match(rf"{layout.stack}\.(\d+)\.", name)
@@ -102,6 +101,20 @@ def layer_of_parameters(body: nn.Module) -> dict[str, int]:
             found[name] = 0
     top = max(found.values())
     return {name: found.get(name, top) for name, _ in body.named_parameters()}
+
+
+def shares_layers(body: nn.Module) -> bool:
+    """Whether one set of weights serves every layer.
+
+    Raises:
+        ModelError: no layout fits the body.
+    """
+    return _layout(body, _linear(body)).shared
+
+
+def _linear(body: nn.Module) -> list[str]:
+    """The paths of the linear layers."""
+    return [path for path, module in body.named_modules() if isinstance(module, nn.Linear)]
 
 
 def _layout(body: nn.Module, linear: list[str]) -> Layout:

@@ -1,16 +1,18 @@
 """What is chosen on the way: how many layers learn, which rung is kept, a learned mix of layers."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_mail import mail
+from tiny_bodies import tiny_body
 
 import nlptl
 from nlptl.fitting.climb import wins
-from nlptl.fitting.layers import top_layers
+from nlptl.fitting.layers import top_layers, with_layers
 
 
 def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
@@ -60,6 +62,15 @@ def test_the_number_of_layers_is_chosen_and_told(tiny_encoder: Path, table: Path
     assert run.results["recipe"]["tune"]["layers"] == "auto"
 
 
+def test_layers_that_share_their_weights_are_not_chosen_among() -> None:
+    """Before any of them is solved: neither turn nor heads are looked at."""
+    encoder = SimpleNamespace(body=tiny_body("albert"), located=SimpleNamespace(name="albert"))
+    setting: Any = SimpleNamespace(recipe=SimpleNamespace(tune=nlptl.tune.Lora(layers="auto")), backbone=encoder)
+    nothing: Any = None
+    with pytest.raises(nlptl.ModelError, match=r"tune.layers: auto .* all those of albert share their weights"):
+        with_layers(setting, nothing, nothing)
+
+
 def test_a_learned_mix_starts_from_the_mean_of_layers_and_is_saved(
     tiny_encoder: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -81,6 +92,27 @@ def test_the_climb_ends_where_nothing_is_won(tiny_encoder: Path, table: Path, tm
     climbed = run.results["chosen"][0]["climbed"]
     assert [(rung["rung"], rung["won"]) for rung in climbed] == [("frozen", True), ("lora", False)]
     assert {cell["shipped"] for cell in run.results["domains"].values()} == {"solved"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "head", "shipped"),
+    [
+        ({"adapt": [{"kind": "coral"}]}, {"kind": "linear"}, "solved"),
+        ({"augment": [{"kind": "cutoff"}]}, {"kind": "mlp", "hidden": [4]}, "mlp"),
+    ],
+    ids=["coral", "cutoff"],
+)
+def test_the_frozen_rung_goes_without_what_only_a_body_that_learns_can_take(
+    tiny_encoder: Path, table: Path, tmp_path: Path, changes: dict[str, Any], head: dict[str, Any], shipped: str
+) -> None:
+    made = recipe(
+        tiny_encoder, table, data={"domain": "user"}, tune={"kind": "auto"},
+        transfer={"source": ["ann"], "target": ["bob"], "target_labels": 0, "hold_out": 0.5},
+        train={"validation": 0.3, "lr": 1e-9, "max_steps": 2},
+    ).model_dump()  # fmt: skip
+    run = nlptl.fit(nlptl.Recipe(**made | changes | {"heads": {"spam": head | {"column": "label"}}}), out=tmp_path)
+    assert [rung["rung"] for rung in run.results["chosen"][0]["climbed"]] == ["frozen", "lora"]
+    assert {cell["shipped"] for cell in run.results["domains"].values()} == {shipped}
 
 
 def test_a_rung_that_wins_is_shipped(tiny_encoder: Path, tmp_path: Path) -> None:
