@@ -40,7 +40,7 @@ from nlptl.recipe.rules_labels import (
     task_names,
 )
 from nlptl.recipe.rules_overfit import OVERFIT_RULES
-from nlptl.recipe.rules_tasks import task_adapters_have_tasks
+from nlptl.recipe.rules_tasks import balances_have_shared_weights, task_adapters_have_tasks
 from nlptl.recipe.rules_transfer import (
     distant_is_solved,
     groups_stay_apart,
@@ -191,6 +191,7 @@ RULES: tuple[Callable[..., Problems], ...] = (
     adapters_apart_are_plain,
     scratch_has_trained_heads,
     task_adapters_have_tasks,
+    balances_have_shared_weights,
     *OVERFIT_RULES,
     contrasts_have_what_they_need,
     contrasts_are_not_the_loop,

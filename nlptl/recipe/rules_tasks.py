@@ -1,4 +1,4 @@
-"""What adapters of each task's own ask of the sections beside them: rules as in ``recipe.rules``."""
+"""What several tasks, and adapters of each one's own, ask of the sections beside them: rules as in ``recipe.rules``."""
 
 from __future__ import annotations
 
@@ -25,4 +25,14 @@ def task_adapters_have_tasks(tune: Any, heads: Any, adapt: Any, train: Any) -> P
             ("train", "select"),
             f"{train.select} reads answers to unlabelled rows, and tune.per: task runs rows for tasks whose label they "
             "have; set source.",
+        )
+
+
+def balances_have_shared_weights(balance: Any, heads: Any, tune: Any) -> Problems:
+    """Whether several tasks share weights that learn, which they can pull this way and that."""
+    if balance.kind != "equal" and len(heads) > 1 and not tune.learns:
+        yield (
+            ("balance", "kind"),
+            f"{balance.kind} weighs what tasks do to the weights that they share, and with tune.kind: {tune.kind} none "
+            "of those learn; set equal, or tune.kind: lora.",
         )

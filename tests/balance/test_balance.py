@@ -8,6 +8,8 @@ from torch import Tensor
 from nlptl.balance import Dwa, Equal, Famo, Gradnorm, Pcgrad, Uncertainty, dwa, famo, gradnorm, uncertainty
 from nlptl.balance._weighing import adam, leave
 from nlptl.balance.pcgrad import without_conflicts
+from nlptl.errors import RecipeError
+from nlptl.recipe import Recipe
 from nlptl.registry import find, kinds
 
 
@@ -217,3 +219,13 @@ def test_a_task_without_a_row_in_the_step_neither_takes_the_weight_nor_learns_fr
     torch.testing.assert_close(rates.state["sums"][0] / rates.state["counts"][0], torch.tensor([1.0, 2.0]).double())
     expected = dwa.rate_weights(torch.tensor([0.5, 1.0]).double(), torch.ones(2).double(), 2.0)
     torch.testing.assert_close(rates.weights(0.9), expected)
+
+
+def test_a_balance_is_refused_where_nothing_that_tasks_share_learns() -> None:
+    sections = {
+        "data": {"kind": "csv", "path": "mail.csv"}, "heads": {"a": {"kind": "mlp"}, "b": {"kind": "linear"}},
+        "balance": {"kind": "pcgrad"},
+    }  # fmt: skip
+    with pytest.raises(RecipeError, match=r"balance\.kind: pcgrad weighs what tasks do to the weights that they share"):
+        Recipe(**sections)
+    assert Recipe(**sections | {"tune": {"kind": "lora"}}).balance.kind == "pcgrad"
