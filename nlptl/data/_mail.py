@@ -21,12 +21,14 @@ from pydantic import Field
 from nlptl.contracts import Quarantine
 from nlptl.data._dates import seconds
 from nlptl.data._files import FILE, LINE, FileSource, readable
-from nlptl.data._mail_text import decoded, html_to_text
+from nlptl.data._mail_text import decoded, html_charset, html_to_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("text", "subject", "from", "to", "date", "message_id")
+
+_ENCODED_OR_BACKSLASH = re.compile(r"=\?[^?]*\?[bq]\?.*?\?=|(?P<backslash>\\)", re.IGNORECASE)
 
 
 class MailSource(FileSource):
@@ -95,19 +97,21 @@ def header(mail: Message, name: str) -> str | None:
         return None
     text = decoded(str(raw).encode("utf-8", "surrogateescape"), None)
     text = re.sub(r"(\?=)\s+(=\?)", r"\1 \2", " ".join(text.split()))
+    # Doubled, because decode_header writes what is beyond Latin-1 as \uXXXX, and CORP\user is no such thing.
+    doubled = _ENCODED_OR_BACKSLASH.sub(lambda found: found[0] * (2 if found["backslash"] else 1), text)
     try:
-        parts = decode_header(text)
+        parts = decode_header(doubled)
     except (HeaderParseError, ValueError):  # an encoded word that is no base64
         return text or None
     return " ".join("".join(_word(part, charset) for part, charset in parts).split()) or None
 
 
 def _word(part: str | bytes, charset: str | None) -> str:
-    if isinstance(part, str):
-        return part
-    if charset is None:  # what stands between encoded words; decode_header gives it back in this encoding
-        return decoded(part.decode("raw-unicode-escape").encode("utf-8", "replace"), None)
-    return decoded(part, charset)
+    if isinstance(part, bytes) and charset is not None:
+        return decoded(part, charset)
+    if isinstance(part, bytes):  # what stands between encoded words; decode_header gives it back in this encoding
+        part = decoded(part.decode("raw-unicode-escape").encode("utf-8", "replace"), None)
+    return part.replace("\\\\", "\\")
 
 
 def sent(mail: Message) -> float | None:
@@ -136,5 +140,8 @@ def body(part: Message) -> str:
     if kind not in ("text/plain", "text/html") and not kind.startswith("multipart/"):  # the latter: a lost boundary
         return ""
     payload = part.get_payload(decode=True)
-    text = decoded(payload if isinstance(payload, bytes) else b"", part.get_content_charset())
-    return html_to_text(text) if kind == "text/html" else text.replace("\r\n", "\n")
+    raw = payload if isinstance(payload, bytes) else b""
+    charset = part.get_content_charset()
+    if kind == "text/html":
+        return html_to_text(decoded(raw, charset or html_charset(raw)))
+    return decoded(raw, charset).replace("\r\n", "\n")

@@ -15,11 +15,15 @@ _WIDER = {"ascii": "utf-8", "iso8859-1": "cp1252", "gb2312": "gb18030", "euc_kr"
 _NO_TEXT = {"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"}
 """Python codecs that no mail reader has (some take quadratic time), and UTF-7, which none trusts."""
 
-_UNSEEN = ("script", "style", "head", "title", "template", "noscript")
+_UNSEEN = ("script", "style", "title", "template", "noscript")  # no head: where it is not closed, the body is in it
 _BLOCKS = (
     "address", "article", "blockquote", "br", "center", "dd", "div", "dl", "dt", "footer", "h1", "h2", "h3", "h4", "h5",
     "h6", "header", "hr", "li", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul",
 )  # fmt: skip
+
+_META_CHARSET = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_META_WITHIN = 1024
+"""Bytes of HTML in which its charset is looked for, as browsers do."""
 
 
 def decoded(raw: bytes, charset: str | None) -> str:
@@ -32,6 +36,13 @@ def decoded(raw: bytes, charset: str | None) -> str:
         except (UnicodeError, LookupError):
             continue
     return _clean(raw.decode(named if named and named != "utf-8" else "cp1252", "replace"))
+
+
+def html_charset(raw: bytes) -> str | None:
+    """The charset that a ``<meta>`` of the HTML names; none where the tag itself could not be read by it (UTF-16)."""
+    found = _META_CHARSET.search(raw[:_META_WITHIN])
+    name = _codec(found[1].decode()) if found else None
+    return name if name and b"<meta".decode(name, "replace") == "<meta" else None
 
 
 def _codec(charset: str | None) -> str | None:

@@ -44,6 +44,10 @@ def part(text: str, kind: str = "text/plain", *headers: str) -> bytes:
         (mail(b"Subject: caf\xc3\xa9", "", "b"), "café\n\nb"),
         (mail(b"Subject: caf\xe9", "", "b"), "café\n\nb"),
         (mail("Subject: =?utf-8?b?abc?=", "", "b"), None),
+        (mail("Subject: =?utf-8?q?J=C3=B6rg?= <CORP\\ujoerg> \\中 \\u0041", "", "b"),
+         "Jörg <CORP\\ujoerg> \\中 \\u0041\n\nb"),
+        (mail("Subject: CORP\\ujoerg =?utf-8?q?a\\b?= \\\\x", "", "b"), "CORP\\ujoerg a\\b \\\\x\n\nb"),
+        (mail("Subject: \\one \\\\two", "", "b"), "\\one \\\\two\n\nb"),
         (mail("", "no headers at all"), "no headers at all"),
         (mail("just words, no mail"), "just words, no mail"),
         (mail("Content-Type: text/plain; charset=made-up", "", b"caf\xc3\xa9"), "café"),
@@ -82,6 +86,21 @@ def test_the_text_of_a_mail(raw: bytes, text: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "meta", "written"),
+    [
+        ("text/html", "<meta charset='windows-1251'>", "cp1251"),
+        ("text/html", '<META http-equiv=Content-Type content="text/html; charset=koi8-r">', "koi8-r"),
+        ("text/html", "<meta charset=utf-16>", "utf-8"),
+        ("text/html", "<meta charset=made-up>", "utf-8"),
+        ("text/html; charset=utf-8", "<meta charset=koi8-r>", "utf-8"),
+    ],
+)
+def test_html_without_a_charset_is_read_by_the_one_in_its_meta(kind: str, meta: str, written: str) -> None:
+    raw = mail(f"Content-Type: {kind}", "", f"<html><head>{meta}</head><p>Привет".encode(written))
+    assert parse(raw)["text"] == "Привет"
+
+
+@pytest.mark.parametrize(
     ("headers", "date"),
     [
         (["Date: Fri, 31 Jan 2020 12:00:00 +0000"], 1580472000.0),
@@ -116,6 +135,7 @@ def test_odd_charsets_never_raise(charset: str) -> None:
         ("", ""), ("http://x.y/z", "http://x.y/z"), ("<?xml version='1.0'?><p>a</p>", "a"),
         ("a &amp; b&nbsp;c", "a & b c"),
         ("<table><tr><td>a</td><td>b</td></tr></table>", "a\nb"), ("<script>x</script><p>a<p>b", "a\nb"),
+        ("<html><head><title>x</title><body>Buy now</body></html>", "Buy now"),
         ("<![if !mso]>a<![endif]>b", None), ("<" * 50, None), ("<p>" * 3000 + "deep", "deep"),
     ],
 )  # fmt: skip
