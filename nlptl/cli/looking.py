@@ -115,7 +115,7 @@ def _runs(given: Sequence[str]) -> Iterator[str]:
 
 def _show(found: Any, output: Path | None) -> None:
     if output is not None:
-        write_asked(output, json.dumps(dict(found), indent=2, ensure_ascii=False) + "\n")
+        write_asked(output, json.dumps(dict(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     console().print(found)
     for line in found.notes():
         echo(line)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nlptl.contracts import Floats, Ints
+from nlptl.errors import DataError
 
 Array = npt.NDArray[np.float64]
 
@@ -57,5 +58,11 @@ def mmd_squared(kernel: Array, members: Array, strata: Ints) -> Array:
 
 
 def p_value(statistics: npt.NDArray[Any]) -> float:
-    """Share of draws at least as large as the first statistic, that one included (Phipson & Smyth 2010)."""
+    """Share of draws at least as large as the first statistic, that one included (Phipson & Smyth 2010).
+
+    Raises:
+        DataError: one of them is not a number, and would count as small.
+    """
+    if np.isnan(statistics).any():
+        raise DataError("a test's statistic is not a number: a side has too few rows, or some vectors are not finite.")
     return float((statistics >= statistics[0] - 1e-12 * abs(statistics[0])).mean())

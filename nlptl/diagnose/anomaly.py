@@ -76,7 +76,8 @@ class Gaussians:
         classes, places = np.unique(labels, return_inverse=True)
         means = np.stack([features[places == place].mean(axis=0) for place in range(len(classes))])
         covariance, _ = ledoit_wolf(features - means[places], assume_centered=True)
-        root = np.linalg.cholesky(np.linalg.inv(covariance + 1e-9 * np.trace(covariance) * np.eye(len(covariance))))
+        ridge = 1e-9 * np.trace(covariance) or 1.0  # one row a class shows no spread: distances are plain ones
+        root = np.linalg.cholesky(np.linalg.inv(covariance + ridge * np.eye(len(covariance))))
         return cls(means.astype(np.float32), root.astype(np.float32))
 
     def distances(self, asked: Floats) -> Array:

@@ -25,7 +25,8 @@ class Knn(Diagnosis):
 
 
 def knn_accuracy(features: Floats, labels: Ints, *, k: int = 5, groups: Ints | None = None) -> float:
-    """Share of rows whose label their ``k`` nearest other rows vote for; of tied labels the nearest one's wins.
+    """Share of rows whose label their ``k`` nearest other rows vote for; of tied labels the nearest one's wins. A row
+    without a neighbour of another group is answered wrongly.
 
     (Puigcerver et al. 2021, "Scalable Transfer Learning with Expert Models", use it with k = 1 to choose experts.)
 
@@ -45,8 +46,9 @@ def knn_accuracy(features: Floats, labels: Ints, *, k: int = 5, groups: Ints | N
         cosines = features[rows] @ features.T
         cosines[numbers[rows, None] == numbers[None, :]] = -np.inf
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        heard = np.isfinite(np.take_along_axis(cosines, nearest, axis=1))  # the others are of the same group
         votes = np.zeros((len(nearest), labels.max() + 1))
         for place in range(k):  # a nearer vote weighs a little more, which breaks ties and nothing else
-            votes[np.arange(len(nearest)), labels[nearest[:, place]]] += 1 + (k - place) * 1e-6
-        right += int((votes.argmax(axis=1) == labels[rows]).sum())
+            votes[np.arange(len(nearest)), labels[nearest[:, place]]] += heard[:, place] * (1 + (k - place) * 1e-6)
+        right += int(((votes.argmax(axis=1) == labels[rows]) & heard.any(axis=1)).sum())
     return right / len(labels)

@@ -10,6 +10,7 @@ from pydantic import Field
 from nlptl.contracts import Floats
 from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.diagnose._kernel import gaussian, p_value, permuted
+from nlptl.errors import DataError
 
 
 class Mmd(Diagnosis):
@@ -31,7 +32,15 @@ class Mmd(Diagnosis):
 def mmd(source: Floats, target: Floats, *, permutations: int = 999, seed: int = 0) -> tuple[float, float]:
     """(MMD², p) of (n, width) and (m, width) vectors, two or more a side: Gretton et al. 2012, "A Kernel Two-Sample
     Test", with a Gaussian kernel as wide as the median squared distance. The estimate is unbiased and may be below 0.
+
+    Raises:
+        DataError: a side has fewer than two rows.
     """
+    if min(len(source), len(target)) < 2:
+        raise DataError(
+            f"the discrepancy compares pairs of rows within a side, and here are {len(source)} of the sources and "
+            f"{len(target)} of the target; bring in more."
+        )
     rows = np.concatenate([source, target])
     here = np.arange(len(rows)) >= len(source)
     alike = np.zeros(len(rows), dtype=np.int64)

@@ -10,6 +10,11 @@ from nlptl.contracts import Floats, Ints
 from nlptl.contracts.diagnose import Diagnosis, View
 from nlptl.errors import DataError
 
+ALONE = (
+    "left out: no label has two rows, and a label is held against what others of its kind teach; label more rows "
+    "(nlptl suggest)"
+)
+
 
 class Noise(Diagnosis):
     """Rows whose label the held-out head contradicts, the likeliest mistakes first."""
@@ -17,7 +22,7 @@ class Noise(Diagnosis):
     kind: Literal["noise"] = "noise"
 
     def measure(self, view: View) -> dict[str, Any]:
-        """``rows``: places in the view, ``suggested``: the label found instead; or ``skipped`` without the library.
+        """``rows``: places in the view, ``suggested``: the label found instead; or ``skipped``, and why.
 
         Reads ``probabilities`` of rows that did not teach them, else those of the head solved here on folds.
         """
@@ -31,6 +36,8 @@ class Noise(Diagnosis):
         [given] = shown.need("labels")
         found, classes = np.unique(given, return_inverse=True)
         if shown.probabilities is None:
+            if np.bincount(classes).max() < 2:
+                return {"skipped": ALONE}
             [features] = shown.need("features")
             shares = held_out(features, classes.astype(np.int64), shown.groups)
         elif shown.probabilities.shape[1] == len(found):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nlptl.contracts import Floats, Head, Ints, Task
 from nlptl.contracts.diagnose import Diagnosis, View
+from nlptl.errors import DataError
 
 
 class Probe(Diagnosis):
@@ -52,17 +53,30 @@ def as_task(labels: Ints) -> tuple[Task, Ints]:
 
 
 def parts(labels: Ints, groups: Ints | None, folds: int, seed: int) -> list[tuple[Ints, Ints]]:
-    """Stratified (teaching, held-out) positions; rows of one group stay together."""
+    """Stratified (teaching, held-out) positions; rows of one group stay together.
+
+    Where no class has two rows there is nothing to stratify by, and rows are dealt as they come.
+
+    Raises:
+        DataError: all rows are copies of one another, and cannot be divided.
+    """
     import warnings
 
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    count = min(folds, max(2, int(np.bincount(labels).max())))
+    if groups is not None and len(np.unique(groups)) < 2:
+        raise DataError(
+            f"the {len(labels)} rows that are compared are near copies of one another, and cannot be divided for "
+            "cross-validation; bring in more texts, such as by transfer.source or transfer.target_labels."
+        )
+    commonest = int(np.bincount(labels).max())
+    count = min(folds, max(2, commonest))
+    if commonest < 2:  # scikit-learn refuses
+        labels = np.zeros_like(labels)
     # With every row a group of its own, the grouped split is the plain one and takes seconds instead of milliseconds.
     single = groups is None or len(np.unique(groups)) == len(groups)
     split = (StratifiedKFold if single else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        return [
-            (a.astype(np.int64), b.astype(np.int64)) for a, b in split.split(labels, labels, None if single else groups)
-        ]
+        pairs = list(split.split(labels, labels, None if single else groups))
+    return [(a.astype(np.int64), b.astype(np.int64)) for a, b in pairs if len(a) and len(b)]

@@ -12,7 +12,7 @@ from nlptl.diagnose.otdd import Otdd
 from nlptl.diagnose.proxy_a import ProxyA
 from nlptl.diagnose.shift import Shift
 from nlptl.diagnosing.found import Found
-from nlptl.diagnosing.look import Look, one_of_each
+from nlptl.diagnosing.look import Look, one_of_each, several
 from nlptl.diagnosing.remedies import remedies
 from nlptl.diagnosing.rows import diagnose_rows
 from nlptl.diagnosing.senses import diagnose_senses
@@ -64,8 +64,9 @@ def diagnose(recipe: Recipe) -> Findings:
     found = {}
     for turn, target in look.targets():
         view = one_of_each(look.view(turn, target))
-        labelled = view.sides()[1].labels
-        shown = len(set(labelled[labelled >= 0].tolist())) if labelled is not None else 0
+        [labels] = view.sides()[1].need("labels")
+        several(len(labels), target)
+        shown = len(set(labels[labels >= 0].tolist()))
         shift = Shift(seed=recipe.seed, fair_labels=fair).measure(view)
         [domain] = view.need("domain")
         sources = len(np.unique(domain[domain != target].astype(str)))

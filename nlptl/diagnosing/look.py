@@ -36,6 +36,19 @@ def one_of_each(view: View) -> View:
     return view.take(np.sort(order[np.unique(sides, axis=0, return_index=True)[1]]))
 
 
+def several(texts: int, target: str) -> None:
+    """Refuse a target of so few ``texts`` that they cannot be compared with one another.
+
+    Raises:
+        DataError: there are fewer than two.
+    """
+    if texts < 2:
+        raise DataError(
+            f"{texts} texts of {target!r}, copies counted once, may be read without being scored; lower "
+            "transfer.hold_out, or let scored texts (never their labels) be read with transfer.transductive: true."
+        )
+
+
 @dataclass(frozen=True)
 class Look:
     """A recipe's rows before anything is trained. Scored rows are never among them."""
@@ -111,11 +124,7 @@ class Look:
         own = read_rows[domains[read_rows] == target]
         if not len(sources):
             raise DataError(f"no labelled row of another domain teaches {target!r}; name sources in transfer.source.")
-        if len(own) < 2:
-            raise DataError(
-                f"{len(own)} texts of {target!r} may be read without being scored; lower transfer.hold_out, or let "
-                "scored texts (never their labels) be read with transfer.transductive: true."
-            )
+        several(len(own), target)
         return self.drawn(sources, most), self.drawn(own, most, first=np.isin(own, teach))
 
     def drawn(self, rows: Ints, most: int, *, first: object = None) -> Ints:

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose import Anomaly, Duplicates, Noise, Suggest
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax, one_a_label
+from nlptl.diagnose.noise import ALONE
 from nlptl.diagnose.suggest import margin, spread_out
 from nlptl.errors import DataError
 
@@ -77,6 +78,18 @@ def test_turned_labels_are_found() -> None:
     assert len(turned) >= 2 and len(found["rows"]) <= 5 and 10 not in found["rows"]
     suggested = dict(zip(found["rows"], found["suggested"], strict=True))
     assert [suggested[row] for row in turned] == labels[turned].tolist()
+
+
+def test_one_row_a_label_tells_no_mistake_and_still_what_is_strange() -> None:
+    features, labels = np.eye(6)[[0, 1, 2]], np.arange(3)
+    asked = np.array([[1.0, 0, 0, 0, 0, 0], [0, 0, 0, 3.0, 0, 0]])
+    view = View(features=np.r_[features, asked], labels=np.r_[labels, -1, -1],
+                domain=np.repeat(["seen", "new"], [3, 2]), target="new")  # fmt: skip
+    scores = Anomaly(k=1).measure(view)
+    assert scores["mahalanobis"] == pytest.approx([0, 10])  # without a spread to scale by, the plain distance
+    assert all(len(values) == 2 and np.isfinite(values).all() for values in scores.values())
+    pytest.importorskip("cleanlab")
+    assert Noise().measure(view) == {"skipped": ALONE}
 
 
 def test_copies_and_conflicts_by_hand() -> None:

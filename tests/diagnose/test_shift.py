@@ -9,7 +9,7 @@ from made_shift import domains
 
 from nlptl.contracts.diagnose import View
 from nlptl.diagnose import ConceptShift, CovariateShift, LabelShift, Mmd, Otdd, ProxyA, Shift
-from nlptl.diagnose._kernel import gaussian, mmd_squared, permuted
+from nlptl.diagnose._kernel import gaussian, mmd_squared, p_value, permuted
 from nlptl.diagnose._source_head import SourceHead
 from nlptl.diagnose.concept_shift import SPREADS, bayes_factor, directions, fit_intercepts, lack_of_fit
 from nlptl.diagnose.label_shift import bbse
@@ -63,6 +63,20 @@ def test_the_mmd_test_is_calibrated_and_has_power() -> None:
     alike = [mmd(*rng.normal(size=(2, 40, 5)), permutations=99, seed=s)[1] for s in range(60)]
     assert np.mean(np.array(alike) <= 0.1) < 0.22  # 6 of 60 expected; 13 or fewer in 99.5 %
     assert mmd(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 0.8)[1] == pytest.approx(0.001)
+
+
+def test_what_cannot_be_tested_is_refused_and_not_sure() -> None:
+    with pytest.raises(DataError, match="5 of the sources and 1 of the target"):
+        mmd(np.eye(5), np.ones((1, 5)))
+    with pytest.raises(DataError, match="not a number"):
+        p_value(np.array([np.nan, 1.0, 2.0]))
+
+
+def test_sources_of_one_row_a_label_are_looked_at() -> None:
+    features = np.random.default_rng(0).normal(size=(22, 6))
+    labels, domain = np.r_[0, 1, 0, 1, np.full(18, -1)], np.repeat(["a", "b"], [2, 20])
+    found = Shift(draws=99).measure(View(features=features, labels=labels, domain=domain, target="b"))
+    assert found["p"]["concept"] is not None and all(p is None or 0 < p <= 1 for p in found["p"].values())
 
 
 def test_the_kernel_by_hand() -> None:

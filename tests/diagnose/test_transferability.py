@@ -12,7 +12,7 @@ from nlptl.diagnose.leep import leep
 from nlptl.diagnose.logme import logme
 from nlptl.diagnose.nce import nce
 from nlptl.diagnose.nleep import nleep
-from nlptl.diagnose.probe import cross_validated
+from nlptl.diagnose.probe import cross_validated, parts
 from nlptl.errors import DataError
 from nlptl.registry import find
 
@@ -103,6 +103,13 @@ def test_copies_do_not_vote_for_one_another() -> None:
     assert knn_accuracy(twice, np.repeat(labels, 2), k=1, groups=groups) == knn_accuracy(features, labels, k=1) < 0.8
 
 
+def test_rows_of_one_group_never_vote_for_one_another_however_few_there_are() -> None:
+    features = np.array([[1.0, 0.0], [-1.0, -0.5], [-1.0, 0.0], [1.0, 0.5]])
+    labels, groups = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 2])
+    assert knn_accuracy(features, labels, k=5, groups=groups) == 0  # each row's nearest is of the other label
+    assert knn_accuracy(features, labels, groups=np.zeros(4, dtype=np.int64)) == 0  # none has a neighbour
+
+
 def test_the_probe_tells_what_can_be_learned_from_what_cannot() -> None:
     apart, labels = two_classes(apart=4)
     mixed, _ = two_classes(apart=0)
@@ -110,6 +117,22 @@ def test_the_probe_tells_what_can_be_learned_from_what_cannot() -> None:
     assert loss < 0.05 and accuracy == 1.0
     loss, accuracy = cross_validated(mixed, labels)
     assert loss == pytest.approx(np.log(2), abs=0.05) and accuracy < 0.7
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(4), np.array([0, 0, 1, 2])], ids=str)
+def test_one_row_a_label_is_dealt_as_it_comes(groups: np.ndarray | None) -> None:
+    pairs = parts(np.arange(4), groups, 5, 0)
+    assert sorted(np.concatenate([held for _, held in pairs])) == [0, 1, 2, 3]
+    assert all(len(teach) and not set(teach) & set(held) for teach, held in pairs)
+    assert groups is None or all(not set(groups[teach]) & set(groups[held]) for teach, held in pairs)
+    features = np.random.default_rng(0).normal(size=(4, 3))
+    loss, accuracy = cross_validated(features, np.arange(4), groups=groups)
+    assert np.isfinite(loss) and accuracy == 0  # no head has met the label of a row that is held out
+
+
+def test_copies_alone_cannot_be_divided() -> None:
+    with pytest.raises(DataError, match="the 4 rows that are compared are near copies of one another"):
+        parts(np.array([0, 0, 1, 1]), np.zeros(4, dtype=np.int64), 5, 0)
 
 
 @pytest.mark.parametrize("kind", SCORES)
