@@ -60,14 +60,14 @@ class Accuracy(_Shipped):
 
 
 class F1(_Shipped):
-    """F1 of label ``pos_label``, 1 unless told; ``average="macro"``: the mean over labels."""
+    """F1 of label ``pos_label``, 1 unless told, NaN where no row has it; ``average="macro"``: the mean over labels."""
 
     def _compute(
         self, *, predictions: Any, references: Any, pos_label: int = 1, average: str = "binary"
     ) -> dict[str, float]:
         labels = np.asarray(references)
         macro = average == "macro" or self.config_name == "multilabel"
-        answers = _wide(self._answers(predictions), labels)
+        answers = _wide(self._answers(predictions), labels, least=pos_label + 1)
         value = _scores.f1(answers, labels, _every_row(labels), positive=None if macro else pos_label)
         return {"f1": _once(value)}
 
@@ -168,9 +168,9 @@ def _every_row(labels: Any) -> Floats:
     return np.ones((1, len(labels)))
 
 
-def _wide(answers: Floats, labels: Any) -> Floats:
-    """``answers`` with a column for every label that is given, predicted or not."""
-    missing = 0 if labels.ndim == 2 else int(labels.max()) + 1 - answers.shape[1]
+def _wide(answers: Floats, labels: Any, *, least: int = 0) -> Floats:
+    """``answers`` with a column for every label that is given, predicted or not, and at ``least`` so many."""
+    missing = 0 if labels.ndim == 2 else max(int(labels.max()) + 1, least) - answers.shape[1]
     return np.pad(answers, ((0, 0), (0, max(0, missing))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,9 @@ class Knn(Head):
     """The k nearest teaching rows by cosine, which the model keeps; k is chosen on folds."""
 
     kind: Literal["knn"] = "knn"
-    k: Literal["auto"] | int = Field("auto", description="Neighbours that answer; auto: chosen on folds.")
+    k: Literal["auto"] | Annotated[int, Field(gt=0)] = Field(
+        "auto", description="Neighbours that answer; auto: chosen on folds."
+    )
 
     @property
     def closed_form(self) -> bool:

@@ -65,6 +65,13 @@ def test_a_batch_at_a_time_and_labels_that_are_never_predicted() -> None:
     assert module.compute() == {"accuracy": 0.5}
 
 
+def test_f1_of_a_label_that_no_row_has_is_not_a_number() -> None:
+    f1 = metrics.metric("f1")
+    assert np.isnan(f1.compute(predictions=[0, 0], references=[0, 0])["f1"])
+    assert np.isnan(f1.compute(predictions=[0, 1], references=[1, 0], pos_label=3)["f1"])
+    assert f1.compute(predictions=[0, 0], references=[0, 0], average="macro") == {"f1": 1.0}
+
+
 def test_scores_and_multilabel_rows() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(2, size=40)

@@ -1,8 +1,10 @@
 """Neighbours by hand, the choice of k, and a network that is loaded with as many rows as were saved."""
 
 import numpy as np
+import pytest
 import torch
 
+import nlptl
 from nlptl.contracts import Task
 from nlptl.heads import Knn
 from nlptl.heads._evidence import Evidence
@@ -55,3 +57,9 @@ def test_a_saved_network_is_loaded_whole() -> None:
     empty.load_state_dict(found.net.state_dict())  # type: ignore[attr-defined]
     rows = torch.as_tensor(vectors).float()
     torch.testing.assert_close(empty(rows), found.net(rows))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("k", [0, -3])
+def test_no_neighbourhood_is_empty(k: int) -> None:
+    with pytest.raises(nlptl.RecipeError, match=rf"heads\.x\.k: {k} is not 'auto' or more than 0"):
+        nlptl.Recipe(data={"kind": "csv", "path": "x.csv"}, heads={"x": {"kind": "knn", "k": k}})
