@@ -119,7 +119,7 @@ class FileSource(Source):
 
     def frame(self, quarantine: Quarantine) -> pd.DataFrame:
         """The rows of all files, one after the other, with the template's fields as columns."""
-        import pandas as pd
+        from nlptl.data._tables import stacked
 
         tables = []
         for found in self.files():
@@ -127,8 +127,7 @@ class FileSource(Source):
                 table = self.rows(found.path, quarantine)
             self.refuse_clash(found, table.columns)
             tables.append(table.assign(**found.fields, **{FILE: str(found.path)}))
-        filled = [table for table in tables if len(table)]
-        return pd.concat(filled, ignore_index=True) if filled else tables[0]
+        return stacked(tables)
 
 
 @contextmanager

@@ -123,7 +123,8 @@ class _Reader:
         if len(self.quarantine) - before > source.max_rejected * total:
             raise self._too_many(place, source, before, total)
         if len(refused) == len(raw):
-            raise DataError(f"{place}: no row is left. {reasons(self.quarantine.rejections[before:])}.")
+            rejections = self.quarantine.rejections[before:]
+            raise DataError(f"{place}: no row is left. {reasons(rejections)}.{_other_splits(place, rejections)}")
         good = [row not in refused for row in range(len(raw))]
         return {name: list(compress(cells, good)) for name, cells in columns.items()}
 
@@ -208,7 +209,7 @@ class _Reader:
         return DataError(
             f"{len(rejections)} of {total} rows of {place} ({len(rejections) / total:.1%}) cannot be used, more than "
             f"{place}.max_rejected = {source.max_rejected:g} allows. {reasons(rejections)}. "
-            f"Mend the data, or raise {place}.max_rejected."
+            f"Mend the data, or raise {place}.max_rejected.{_other_splits(place, rejections)}"
         )
 
 
@@ -249,6 +250,13 @@ def _features(names: list[str], heads: Mapping[str, Head]) -> Features:
 def _where(source: Source) -> str:
     path = getattr(source, "path", None) or getattr(source, "name", None)
     return f" at {path}" if path else ""
+
+
+def _other_splits(place: str, rejections: list[Rejection]) -> str:
+    """What to do where rows are refused for splits of another kind than those we know."""
+    if not any(rejection.reason.startswith("split not among") for rejection in rejections):
+        return ""
+    return f" Where its splits are of another kind, set {place}.split: null; scored rows are then drawn from all."
 
 
 def reasons(rejections: list[Rejection]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,9 +16,21 @@ SPLIT = "split"
 
 def from_splits(splits: Mapping[str, Dataset]) -> pd.DataFrame:
     """The rows of all splits; column ``split`` names each row's, unless the dataset has such a column itself."""
-    tables = [_with_split(from_dataset(dataset), name) for name, dataset in splits.items()]
+    return stacked([_with_split(from_dataset(dataset), name) for name, dataset in splits.items()])
+
+
+def stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all tables, of which there is one or more, one below the other. Whole numbers stay whole: beside a
+    table that lacks their column, or has fractions there, they would become floats, and long ids lose digits."""
     filled = [table for table in tables if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else tables[0]
+    if len(filled) < 2:
+        return (filled or tables)[0]
+    return pd.concat([_with_whole_numbers(table) for table in filled], ignore_index=True)
+
+
+def _with_whole_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    whole = {name: object for name, dtype in table.dtypes.items() if pd.api.types.is_integer_dtype(dtype)}
+    return table.astype(whole)
 
 
 def _with_split(table: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -27,15 +39,20 @@ def _with_split(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def from_dataset(dataset: Dataset) -> pd.DataFrame:
     """The rows of one dataset; class labels become their names, and −1, which stands for no label, null."""
+    import pyarrow as pa
     from datasets import ClassLabel
 
     table: pd.DataFrame = dataset.with_format(None).to_pandas()
+    stored: Any = dataset.with_format("arrow")[:]
     for column, feature in dataset.features.items():
         inner = getattr(feature, "feature", None)
         if isinstance(feature, ClassLabel):
             table[column] = pd.Series([_name(feature, value) for value in table[column]], dtype=object)
         elif isinstance(inner, ClassLabel):
             table[column] = pd.Series([_names(inner, values) for values in table[column]], dtype=object)
+        elif pa.types.is_integer(stored[column].type) and stored[column].null_count:
+            # Whole numbers beside a null became floats, of which long ids lose digits.
+            table[column] = stored[column].to_pandas(integer_object_nulls=True)
     return table
 
 

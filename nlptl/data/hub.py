@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nlptl.contracts import Quarantine, Source
 from nlptl.data._files import FILE, LINE, PathText
@@ -27,8 +27,21 @@ class Hub(Source):
     name: PathText = Field(description="Name on the Hub, or a local folder.")
     config: str | None = Field(None, description="Configuration, where the data set has several.")
     revision: str | None = Field(None, description="Commit or tag.")
-    splits: str | tuple[str, ...] | None = Field(None, description="Splits to load, train[:100] too; none: all.")
+    splits: str | tuple[str, ...] | None = Field(
+        None, description="Splits to load, such as train[:100], or a list of them; none: all."
+    )
     split: str | None = Field("split", description="Column with official splits.")
+
+    @field_validator("splits")
+    @classmethod
+    def _each_apart(cls, splits: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        from nlptl.recipe.yaml import inline
+
+        for split in (splits,) if isinstance(splits, str) else splits or ():
+            if "+" in split:
+                apart = inline([part.strip() for part in split.split("+")])
+                raise ValueError(f"{split!r} joins splits, and its rows would all be the first one's; write {apart}.")
+        return splits
 
     def frame(self, quarantine: Quarantine) -> pd.DataFrame:
         """All rows; a row's file is ``name[split]`` and its line its number there.
@@ -36,16 +49,14 @@ class Hub(Source):
         Raises:
             DataError: the data set, its configuration or a split is absent, or the Hub cannot be reached.
         """
-        import pandas as pd
-
-        from nlptl.data._tables import from_splits
+        from nlptl.data._tables import from_splits, stacked
 
         tables = []
         for split, dataset in self._load().items():
             table = from_splits({split.partition("[")[0]: dataset})
             table[FILE], table[LINE] = f"{self.name}[{split}]", range(1, len(table) + 1)
             tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+        return stacked(tables)
 
     def _load(self) -> dict[str, Dataset]:
         from datasets import load_dataset

@@ -196,6 +196,16 @@ def test_parquet_keeps_long_numbers_beside_nulls(tmp_path: Path) -> None:
     assert rows[LINE].tolist() == [1, 2]
 
 
+def test_long_numbers_stay_whole_beside_a_file_without_them(tmp_path: Path) -> None:
+    first, second = 1234567890123456789, 1234567890123456788
+    pq.write_table(pa.table({"text": ["a"], "id": [first]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["b"], "id": [second]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"text": ["c"]}), tmp_path / "c.parquet")
+    pq.write_table(pa.table({"text": ["d"], "id": [0.5]}), tmp_path / "d.parquet")
+    found = Parquet(path=tmp_path).frame(Quarantine())["id"].tolist()
+    assert found[:2] == [first, second] and pd.isna(found[2]) and found[3] == 0.5
+
+
 @pytest.mark.parametrize("content", [b"", b"text\n", gzip.compress(b"x"), b"PAR1" + b"\0" * 40 + b"PAR1"])
 def test_a_damaged_parquet_file_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"a\.parquet is damaged or not a Parquet file"):

@@ -9,6 +9,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+import nlptl
 from nlptl.contracts import Quarantine
 from nlptl.data import Frame, Hub
 from nlptl.data._files import FILE, LINE
@@ -125,6 +126,25 @@ def test_a_split_column_of_the_data_set_itself_wins(folder: Path) -> None:
     (folder / "test.csv").unlink()
     pd.DataFrame({"text": ["a", "b"], "split": ["test", "dev"]}).to_csv(folder / "train.csv", index=False)
     assert Hub(name=folder).frame(Quarantine())["split"].tolist() == ["test", "dev"]
+
+
+def test_splits_that_are_joined_are_to_be_listed() -> None:
+    with pytest.raises(RecipeError, match=r"data\.splits: .* joins splits, .*; write \['train\[:80%\]', test\]\."):
+        nlptl.Recipe(data={"kind": "hub", "name": "x", "splits": "train[:80%]+test"}, heads={"x": {"kind": "linear"}})
+
+
+def test_whole_numbers_of_splits_stay_whole(folder: Path) -> None:
+    """One split lacks the column, and in another a cell is empty."""
+    Dataset.from_dict({"text": ["a", "b"], "user": [1234567890123456789, None]}).to_parquet(folder / "train.parquet")
+    Dataset.from_dict({"text": ["c"], "user": [1234567890123456788]}).to_parquet(folder / "test.parquet")
+    for name in ("train", "test"):
+        (folder / f"{name}.csv").unlink()
+    assert Hub(name=folder).frame(Quarantine())["user"].tolist() == [1234567890123456789, None, 1234567890123456788]
+    lacking = DatasetDict(
+        train=Dataset.from_dict({"text": ["a"], "user": [1234567890123456789]}), test=Dataset.from_dict({"text": ["b"]})
+    )
+    rows = Frame(table=lacking).frame(Quarantine())
+    assert rows["user"][0] == 1234567890123456789 and pd.isna(rows["user"][1])
 
 
 @pytest.mark.parametrize("name", ["pandas", "json"])

@@ -100,6 +100,13 @@ def test_too_many_bad_rows_are_told_with_the_most_frequent_reasons(tmp_path: Pat
     assert len(read(Csv(path=file, max_rejected=0.5), SPAM, Quarantine())) == 10
 
 
+@pytest.mark.parametrize("max_rejected", [0, 1])
+def test_splits_of_another_kind_can_be_passed_over(max_rejected: float) -> None:
+    table = {"text": ["a"], "label": ["ham"], "split": ["extra"]}
+    with pytest.raises(DataError, match=r"1 × split not among .*'extra'.* set data\.split: null"):
+        rows(table, split="split", max_rejected=max_rejected)
+
+
 def test_dates_are_counted_as_one_reason() -> None:
     with pytest.raises(DataError, match=r"3 × unparsable date \(frame:1: 'x'; frame:2: 'y'; frame:3: 'z'\)"):
         rows({"text": list("abc"), "label": ["ham"] * 3, "at": list("xyz")}, time="at", max_rejected=0)
