@@ -25,7 +25,7 @@ class Measured:
     ``parts`` are its rows under each seed that scored it and ``seeds`` those seeds' places among all; ``points`` is
     (all seeds, systems, scorers), ``samples`` (resamples, systems, scorers), NaN where undefined, for means over
     domains, and ``alone`` the same for the domain's own intervals; ``reasons`` says for a scorer's name why it is
-    undefined under some seed.
+    undefined under some seed; ``texts`` (scorers,) are the distinct texts that each scorer's intervals rest on.
     """
 
     parts: Sequence[Scored]
@@ -34,6 +34,7 @@ class Measured:
     samples: Floats
     alone: Floats
     reasons: dict[str, str]
+    texts: tuple[int, ...]
 
     @property
     def means(self) -> Floats:
@@ -62,8 +63,18 @@ def measure(
     samples = samples.reshape(-1, len(systems), len(scorers))
     undefined = [(scorer.name, scorer.why_not(part.labels)) for part in parts for scorer in scorers]
     reasons = {name: reason for name, reason in undefined if reason is not None}
-    alone = of_few(samples, scorers, distinct(parts), rng)
-    return Measured(parts, places, points, samples, alone, reasons)
+    texts = tuple(_texts(parts, scorer) for scorer in scorers)
+    alone = of_few(samples, scorers, texts, rng)
+    return Measured(parts, places, points, samples, alone, reasons, texts)
+
+
+def _texts(parts: Sequence[Scored], scorer: Scorer) -> int:
+    """Distinct texts that the interval of one domain's score rests on; 0 where it is undefined under every seed."""
+    shown = [part for part in parts if scorer.why_not(part.labels) is None]
+    if not shown:
+        return 0
+    labels, copies = (np.concatenate([getattr(part, name) for part in shown]) for name in ("labels", "copies"))
+    return scorer.texts(labels, copies)
 
 
 def distinct(parts: Sequence[Scored]) -> int:
@@ -76,7 +87,9 @@ def together(domains: Sequence[Measured], scorers: Sequence[Scorer], rng: np.ran
     mean's."""
     if len(domains) == 1:
         return domains[0].alone
-    return of_few(mean_over([measured.samples for measured in domains]), scorers, rows_of(domains), rng)
+    by_scorer = [[texts for texts in of_one if texts] for of_one in zip(*(m.texts for m in domains), strict=True)]
+    rows = [effective_rows(of_domains) if of_domains else 0 for of_domains in by_scorer]
+    return of_few(mean_over([measured.samples for measured in domains]), scorers, rows, rng)
 
 
 def lent(domains: Mapping[str, Measured], rng: np.random.Generator) -> dict[str, Measured]:
@@ -91,12 +104,13 @@ def rows_of(domains: Sequence[Measured]) -> float:
     return effective_rows([distinct(measured.parts) for measured in domains])
 
 
-def of_few(samples: Floats, scorers: Sequence[Scorer], rows: float, rng: np.random.Generator) -> Floats:
-    """``samples`` as intervals want them: shares of rows with a phantom row, others NaN where rows are few."""
+def of_few(samples: Floats, scorers: Sequence[Scorer], rows: Sequence[float], rng: np.random.Generator) -> Floats:
+    """``samples`` as intervals want them: shares of rows with a phantom row, others NaN where ``rows``, which each
+    scorer's intervals rest on, are few."""
     shares = [scorer.name == "accuracy" for scorer in scorers]
     first = shares.index(True)
-    softened = with_phantom(samples[:, :, first], rows, rng=rng)[:, :, None]
-    others = samples if rows >= FEW else np.nan
+    softened = with_phantom(samples[:, :, first], rows[first], rng=rng)[:, :, None]
+    others = np.where(np.asarray(rows) < FEW, np.nan, samples)
     return np.where(shares, softened, others)
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from nlptl.errors import RecipeError
 from nlptl.evaluate import _reliability, _scores
+from nlptl.evaluate.intervals import on_rarer_side
 from nlptl.registry import METRICS
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ class Scorer:
 
     ``score`` takes probabilities (n, labels), labels as ``Task.encode`` gives them, and weights (resamples, n), and
     returns (resamples,). ``why_not`` takes the labels and says why these rows cannot show the metric, or None.
+    ``texts`` takes labels and copies (n,), rows of equal name being one text, and returns on how many texts an interval
+    rests: all of them, or, where rows with a label are set against those without it, those of the rarer side.
     """
 
     name: str
     score: Callable[[Floats, Labels, Floats], Floats]
     why_not: Callable[[Labels], str | None]
+    texts: Callable[[Labels, npt.NDArray[Any]], int]
 
     def __call__(self, probabilities: Floats, labels: Labels, weights: Floats) -> Floats:
         """The score under each weighting, NaN where the metric is undefined."""
@@ -75,27 +79,42 @@ def _foreign(metric: str | EvaluationModule, task: Task) -> Scorer:
     from nlptl.evaluate import metrics  # imports evaluate, and with it transformers: seconds that ours do not need
 
     module = metrics.metric(metric)
-    return Scorer(metric if isinstance(metric, str) else module.name, metrics.resampled(module, task), lambda _: None)
+    name = metric if isinstance(metric, str) else module.name
+    return Scorer(name, metrics.resampled(module, task), lambda _: None, partial(_on_rarer_side, task.positive))
 
 
 def _ours(name: str, task: Task, max_loss: float) -> Scorer:
     positive = task.positive
+    rarer = partial(_on_rarer_side, positive)
     if name == "accuracy":
-        return Scorer(name, _scores.accuracy, lambda _: None)
+        return Scorer(name, _scores.accuracy, lambda _: None, _all)
     if name == "f1":
-        return Scorer(name, partial(_scores.f1, positive=positive), lambda labels: _without(labels, task))
+        return Scorer(name, partial(_scores.f1, positive=positive), lambda labels: _without(labels, task), rarer)
     if name == "auc":
-        return Scorer(name, partial(_scores.auc, positive=positive), lambda labels: _one_sided(labels, task))
+        return Scorer(name, partial(_scores.auc, positive=positive), lambda labels: _one_sided(labels, task), rarer)
     if name in ("ece", "classwise_ece"):
-        return Scorer(name, getattr(_reliability, name), lambda _: None)
+        return Scorer(name, getattr(_reliability, name), lambda _: None, _all if name == "ece" else rarer)
     if positive is None:
         reason = f"heads.{task.name}.positive names no label to be caught"
-        return Scorer(name, _scores.accuracy, lambda _: reason)
+        return Scorer(name, _scores.accuracy, lambda _: reason, rarer)
     return Scorer(
         name,
         partial(_scores.recall_at_loss, positive=positive, max_loss=max_loss),
         lambda labels: _one_sided(labels, task) or _scores.rule_of_three(labels, positive=positive, max_loss=max_loss),
+        rarer,
     )
+
+
+def _all(labels: Labels, copies: npt.NDArray[Any]) -> int:
+    return len(np.unique(copies))
+
+
+def _on_rarer_side(positive: int | None, labels: Labels, copies: npt.NDArray[Any]) -> int:
+    """Of label ``positive``; without one, of the label whose rarer side has most texts: macro means rest on many."""
+    _, texts = np.unique(copies, return_inverse=True)
+    several = range(labels.shape[1]) if labels.ndim == 2 else np.unique(labels).tolist()
+    chosen = several if positive is None else (positive,)
+    return max(on_rarer_side(_scores.has(labels, label), texts) for label in chosen)
 
 
 def _without(labels: Labels, task: Task) -> str | None:

@@ -12,7 +12,7 @@ from nlptl.contracts import Floats, Ints
 from nlptl.diagnose.anomaly import energy, knn_distance, mahalanobis, max_softmax, one_a_label
 from nlptl.encoder.store import FeatureStore, encode
 from nlptl.evaluate._scores import auc
-from nlptl.evaluate.intervals import FEW, around, bootstrap, draw_seeds
+from nlptl.evaluate.intervals import FEW, around, bootstrap, draw_seeds, on_rarer_side
 from nlptl.heads._reading import parts
 from nlptl.progress import bar
 from nlptl.transfer.leaks import Signatures
@@ -54,7 +54,7 @@ def _rows_of(
     """The rows of one model; ``score`` are the rows that it is for. Of few rows of a kind there is no interval."""
     copies = np.concatenate([setting.corpus.copies[score], _copies(outside, setting.recipe.transfer.near)])
     truth = np.arange(len(copies)) >= len(score)
-    task, fewest = next(iter(setting.corpus.tasks)), min(truth.sum(), (~truth).sum())
+    task, fewest = next(iter(setting.corpus.tasks)), on_rarer_side(truth, copies)
     for name, values in _scores(setting, turn, model, score, outside).items():
         found, (low, high) = area(values, truth, copies, setting.recipe.evaluate.bootstrap, seed)
         row = {

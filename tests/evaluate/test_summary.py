@@ -84,14 +84,14 @@ def test_a_system_against_itself_gains_nothing() -> None:
 
 
 def test_copies_of_one_text_are_one_text_worth_of_evidence() -> None:
-    """Two hundred rows are forty texts, each met five times, or as many texts: the scores are the same, and the
-    intervals are about √5 times as wide, those of forty rows."""
-    part = scored(domains={"ann": 200}, skills={"model": 0.75, "majority": 0.1, "tfidf": 0.5, "probe": 0.4})
-    first = np.arange(200) // 5 * 5
+    """Four hundred rows are eighty texts, each met five times, or as many texts: the scores are the same, and the
+    intervals are about √5 times as wide, those of eighty rows."""
+    part = scored(domains={"ann": 400}, skills={"model": 0.75, "majority": 0.1, "tfidf": 0.5, "probe": 0.4})
+    first = np.arange(400) // 5 * 5
     part = replace(part, labels=part.labels[first], probabilities={n: p[first] for n, p in part.probabilities.items()})
     apart, copies = spam_summary(part), spam_summary(replace(part, copies=part.ids[first]))
     assert apart["overall"] == copies["overall"]
-    assert (copies["domains"]["ann"]["n"], copies["domains"]["ann"]["distinct"]) == (200, 40)
+    assert (copies["domains"]["ann"]["n"], copies["domains"]["ann"]["distinct"]) == (400, 80)
     for metric in ("accuracy", "auc"):
         [narrow], [wide] = (np.diff(found["overall_ci95"][metric]) for found in (apart, copies))
         assert 1.7 < wide / narrow < 2.8
@@ -106,6 +106,32 @@ def test_few_rows_of_several_domains_are_few_rows_together() -> None:
     low, high = found["overall_ci95"]["accuracy"]
     assert (found["overall"]["accuracy"], high) == (1, 1) and 0.6 < low < 0.85  # Jeffreys on 8 of 8: .74
     assert found["overall_ci95"]["auc"] == [None, None] and found["overall"]["auc"] is not None
+
+
+@pytest.mark.parametrize("repeated", [1, 40])
+def test_a_label_of_few_texts_leaves_its_metrics_without_an_interval(repeated: int) -> None:
+    """All rows are answered rightly: each draw that holds the one spam says that all is caught."""
+    part = scored(domains={"ann": 200 + repeated}, skills={"model": 1.0, "majority": 0.0, "tfidf": 0.5, "probe": 0.5})
+    spam = np.arange(len(part.labels)) < repeated
+    answers = np.where(spam[:, None], [0.1, 0.9], [0.9, 0.1])
+    part = replace(part, labels=spam.astype(np.int64), copies=np.where(spam, part.ids[0], part.ids),
+                   probabilities=part.probabilities | {"model": answers})  # fmt: skip
+    settings = Evaluate(metrics=("accuracy", "f1", "auc", "ece"), bootstrap=100)
+    found = spam_summary(part, settings=settings)
+    for ends in (found["overall_ci95"], found["domains"]["ann"]["ci95"]):
+        assert ends["f1"] == ends["auc"] == [None, None] and None not in (*ends["accuracy"], *ends["ece"])
+    assert found["overall"]["f1"] == found["overall"]["auc"] == 1
+    each = (replace(part, domains=np.full(len(spam), name, dtype=object)) for name in "abcdefghijklmnopqrst")
+    users = spam_summary(*each, settings=settings)
+    assert None not in users["overall_ci95"]["auc"]  # twenty users, of one spam each
+
+
+def test_without_a_positive_label_the_most_even_one_counts() -> None:
+    part = scored(TOPIC, domains={"ann": 100})
+    for labels, told in (([0] * 70 + [1] * 25 + [2] * 5, True), ([0] * 90 + [1] * 5 + [2] * 5, False)):
+        made = predictions(replace(part, labels=np.array(labels)), tasks=(TOPIC,))
+        ends = summarise(made, [TOPIC], SETTINGS, seed=0)["topic"]["overall_ci95"]
+        assert (None not in ends["f1"]) is told and None not in ends["accuracy"]
 
 
 def test_the_better_of_tfidf_and_probe_is_chosen_domain_by_domain_and_losses_show() -> None:

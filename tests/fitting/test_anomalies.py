@@ -61,6 +61,15 @@ def test_an_area_lies_in_its_interval() -> None:
     assert found == pytest.approx(roc_auc_score(truth, values)) and 0.5 < low < found < high < 1
 
 
+def test_copies_of_one_anomaly_are_one_text(tiny_encoder: Path, tmp_path: Path) -> None:
+    rows = table(False)
+    rows.loc[rows.label == "oos", "text"] = "water oil down day"
+    made = recipe(tiny_encoder, labels=True).model_dump()
+    made |= {"data": {"kind": "frame", "table": rows}, "transfer": {"hold_out": 0.5}}
+    found = nlptl.fit(nlptl.Recipe(**made), out=tmp_path / "run").results["anomalies"]
+    assert all((row["anomalies"], row["ci95"]) == (45, [None, None]) and row["usual"] > 40 for row in found)
+
+
 def test_a_diagnosis_does_not_see_them(tiny_encoder: Path) -> None:
     look = Look.at(recipe(tiny_encoder))
     assert look.task.labels == ("money", "work") and len(look.corpus.ids) == 90
