@@ -51,7 +51,7 @@ def draft(data: Path, output: Path) -> str:
         f"# Written by nlptl init {__version__} from {_plain(data)}: {len(table):,} rows{rejected}.",
         "# What follows is guessed from the columns; correct what is guessed wrong.",
         f"# Run:     nlptl run {_plain(output)}",
-        f"# Change:  append train.lr=1e-4, or edit; nlptl show {_plain(output)} prints every setting and its default.",
+        f"# Change:  append tune.kind=lora, or edit; nlptl show {_plain(output)} prints every setting and its default.",
         f"name: {inline(name)}",
         "seed: 0",
         "data:",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from nlptl.cli.rows import found_rows
 from nlptl.contracts import Source
+from nlptl.contracts.adapt import Before
 from nlptl.data._files import FileSource
+from nlptl.recipe.rules_heads import learns_further
 from nlptl.recipe.yaml import inline
 
 if TYPE_CHECKING:
@@ -47,8 +50,14 @@ def outline(recipe: Recipe) -> Iterator[str]:
         labels = ", ".join(head.labels) if head.labels else "labels as found"
         yield f"  heads.{task}: {head.kind}, from column {head.column or task!r}: {labels}"
     yield f"  evaluate: {', '.join(recipe.evaluate.metrics)}"
-    if besides := list(_besides(recipe)):
+    unread = _unread(recipe)
+    if besides := list(_besides(recipe, unread)):
         yield f"  besides: {', '.join(besides)}"
+    by_reason = defaultdict[str, list[str]](list)
+    for setting, reason in unread.items():
+        by_reason[reason].append(setting)
+    for reason, settings in by_reason.items():
+        yield f"  not read: {', '.join(settings)}, since {reason}"
 
 
 BESIDES = {
@@ -58,17 +67,36 @@ BESIDES = {
     "evaluate": ("seeds", "cold_start", "solo", "scratch"),
 }
 """By section, the settings beyond their defaults that add encoding, trainings or whole runs."""
+UNTRAINED = "nothing here is trained (tune, adapt, encoder.pool and kinds of heads say what is)"
 
 
-def _besides(recipe: Recipe) -> Iterator[str]:
-    """Those of ``BESIDES`` that are not at their defaults, with their values as YAML."""
+def _besides(recipe: Recipe, unread: Container[str]) -> Iterator[str]:
+    """Those of ``BESIDES`` that are not at their defaults and are read, with their values as YAML."""
     for section, names in BESIDES.items():
-        settings = getattr(recipe, section)
-        usual = type(recipe).model_fields[section].get_default(call_default_factory=True)
-        written = settings.model_dump(mode="json")
+        written = getattr(recipe, section).model_dump(mode="json")
         for name in names:
-            if getattr(settings, name) != getattr(usual, name):
+            if _is_set(recipe, section, name) and f"{section}.{name}" not in unread:
                 yield f"{section}.{name}: {inline(written[name])}"
+
+
+def _unread(recipe: Recipe) -> dict[str, str]:
+    """The settings that are not at their defaults and are read by nothing, each with the reason."""
+    learned = any(learns_further(head, recipe.tune, recipe.encoder, recipe.adapt) for head in recipe.heads.values())
+    trained = learned or recipe.evaluate.scratch or any(isinstance(way, Before) for way in recipe.adapt)
+    alone = None if len(recipe.heads) > 1 else "there is one task"
+    reasons = {("train", name): None if trained else UNTRAINED for name in type(recipe.train).model_fields}
+    reasons["balance", "kind"] = alone if trained else UNTRAINED
+    reasons["evaluate", "solo"] = alone if learned else UNTRAINED
+    rehearsed = recipe.transfer.choose is not None and recipe.tune.learns
+    reasons["transfer", "rehearsals"] = None if rehearsed else "transfer.choose has no training to rehearse"
+    found = {place: reason for place, reason in reasons.items() if reason is not None and _is_set(recipe, *place)}
+    return {".".join(place): reason for place, reason in found.items()}
+
+
+def _is_set(recipe: Recipe, section: str, name: str) -> bool:
+    """Whether the setting is not at its default."""
+    usual = type(recipe).model_fields[section].get_default(call_default_factory=True)
+    return bool(getattr(getattr(recipe, section), name) != getattr(usual, name))
 
 
 def _listed(names: str | tuple[str, ...]) -> str:

@@ -53,7 +53,11 @@ def test_each_domain_is_told_of(settings: dict[str, Any]) -> None:
         ({"transfer": {"weigh": "nearest:2"}, "evaluate": {"seeds": 5}},
          "transfer.weigh: nearest:2, evaluate.seeds: 5"),
         ({"transfer": {"source": ["ann", "bob"], "through": ["cy"]}}, "transfer.through: [cy]"),
-        ({"balance": {"kind": "pcgrad"}}, "balance.kind: pcgrad"),
+        (
+            {"balance": {"kind": "pcgrad"}, "tune": {"kind": "lora"}, "heads": {"topic": {"kind": "linear"}}},
+            "balance.kind: pcgrad",
+        ),
+        ({"balance": {"kind": "pcgrad"}, "tune": {"kind": "lora"}}, None),
         (
             {"evaluate": {"cold_start": {"shots": [0, 2]}}}, "evaluate.cold_start: {shots: [0, 2], seeds: 5}",
         ),
@@ -65,6 +69,30 @@ def test_what_makes_a_run_longer_is_told_where_it_is_asked(
 ) -> None:
     besides = [said for said in outline(changed(settings, changes)) if said.startswith("  besides: ")]
     assert besides == ([] if line is None else [f"  besides: {line}"])
+
+
+UNTRAINED = f"since {outlined.UNTRAINED}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ({"train": {"lr": 0.1, "validation": 0.2, "epochs": 1}}, [f"train.lr, train.validation, {UNTRAINED}"]),
+        ({"train": {"lr": 0.1}, "tune": {"kind": "lora"}}, []),
+        ({"train": {"lr": 0.1}, "evaluate": {"scratch": True}}, []),
+        ({"train": {"lr": 0.1}, "heads": {"spam": {"kind": "mlp", "column": "label"}}}, []),
+        ({"evaluate": {"solo": True}, "tune": {"kind": "lora"}, "transfer": {"rehearsals": 1}},
+         ["evaluate.solo, since there is one task",
+          "transfer.rehearsals, since transfer.choose has no training to rehearse"]),
+        ({"evaluate": {"solo": True}, "heads": {"topic": {"kind": "linear"}}}, [f"evaluate.solo, {UNTRAINED}"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_nothing_reads_are_named(
+    settings: dict[str, Any], changes: dict[str, Any], lines: list[str]
+) -> None:
+    said = [line for line in outline(changed(settings, changes)) if line.startswith("  not read: ")]
+    assert said == [f"  not read: {line}" for line in lines]
 
 
 def test_encoders_to_choose_from_are_named(settings: dict[str, Any]) -> None:
