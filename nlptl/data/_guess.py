@@ -50,7 +50,7 @@ def source_of(
     settings = {"kind": kind, "path": str(path), **{name: column for name, column in columns.items() if column}}
     if kind == "csv":
         settings |= _dialect(first, like if like and like.get("kind") == kind else {}, said)
-    document = laid_over({"data": settings, "heads": {"answer": {"kind": "linear"}}}, overrides, path)
+    document = laid_over({"data": settings, "heads": {"(none is read)": {"kind": "linear"}}}, overrides, path)
     source = Recipe.model_validate(document.root.plain(), context=document).first_source
     if not isinstance(source, FileSource):
         raise RecipeError(f"data.kind={kind} reads no files; name one that reads {path}.")

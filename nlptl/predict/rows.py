@@ -48,10 +48,12 @@ def rows_of(source: FileSource, *, optional: str | None = None, whose: str = "")
         raise DataError(f"{source.path} holds no rows.")
     for name in named:
         if seen and name not in seen and name != optional:
-            told = whose if name == source.domain else ""
+            told = " " + whose if whose and name == source.domain else ""
+            if getattr(source, "columns", ()) is None:  # the first row of a csv was taken for its header
+                told += f" If it has no header, say what stands in each column: data.columns='[{source.text}, …]'."
             raise DataError(
                 f"{source.path} has no column {name!r}{nearest(name, seen) or '.'} Columns: {', '.join(seen)}. "
-                f"Name the columns with --text, --text-pair, --domain and --id.{' ' * bool(told)}{told}"
+                f"Name the columns with --text, --text-pair, --domain and --id.{told}"
             )
     return chain(first, rows)
 

@@ -47,10 +47,12 @@ def anomalies_are_no_label(heads: Any, evaluate: Any) -> Problems:
 def label_columns(data: Any, heads: Any) -> Problems:
     """Whether a task's labels are read from another column than the text."""
     for task, head in heads.items():
-        for _, source in sources(data):
-            if head.column is not None and head.column == source.text:
-                yield ("heads", task, "column"), f"{head.column!r} is the column of the text; name that of the labels."
-                break
+        if head.column is None and task in RESERVED:
+            continue  # ``task_names`` refuses it
+        column = head.column or task
+        read = [source for place, source in sources(data) if head.source in (None, place[-1])]
+        if any(source.text == column for source in read):
+            yield ("heads", task, "column"), f"{column!r} is the column of the text; name that of the labels."
 
 
 def label_sources(data: Any, heads: Any) -> Problems:

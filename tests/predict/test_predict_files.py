@@ -134,6 +134,22 @@ def test_refused_rows_are_those_of_training_and_keep_their_place(tmp_path: Path)
     assert len(quarantine) == 3
 
 
+def test_a_csv_without_a_header_asks_for_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("win,a\ngas,b\n", encoding="utf-8")
+    with pytest.raises(nlptl.DataError, match=r"no column 'text'.* no header, .* data\.columns='\[text, …\]'\.$"):
+        rows_of(source_of(path, {}))
+    assert [row.text for row in rows_of(source_of(path, {}, ["data.columns=[text, label]"]))] == ["win", "gas"]
+    pd.DataFrame({"mail": ["win"]}).to_parquet(tmp_path / "in.parquet")
+    with pytest.raises(nlptl.DataError, match=r"and --id\.$"):
+        rows_of(source_of(tmp_path / "in.parquet", {}))
+
+
+def test_a_text_may_stand_in_a_column_of_any_name(tmp_path: Path) -> None:
+    pd.DataFrame({"answer": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
+    assert texts_of(source_of(tmp_path / "in.csv", {"text": "answer"}))[0] == TEXTS
+
+
 def test_names_in_the_path_are_columns(model: Path, tmp_path: Path) -> None:
     for user in ("ann", "zed"):
         (tmp_path / user).mkdir()

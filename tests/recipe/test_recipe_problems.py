@@ -195,6 +195,13 @@ def test_a_notebook_gets_the_same_lines_without_places() -> None:
     assert [line.partition(":")[0] for line in caught.value.problems] == ["sede", "heads.text", "evaluate.metrics.0"]
 
 
+def test_labels_are_not_read_from_the_text_by_default_either() -> None:
+    films = {"a": data.Csv(path="x.csv", text="title"), "b": data.Csv(path="y.csv")}
+    with pytest.raises(RecipeError, match=r"heads\.title\.column: 'title' is the column of the text"):
+        Recipe(data=films, heads={"title": heads.Linear()})
+    assert Recipe(data=films, heads={"title": heads.Linear(source="b")}).heads["title"].source == "b"
+
+
 def test_sources_that_sample_unlike_numbers_are_refused() -> None:
     sources = {"small": data.Csv(path="x.csv", sample=10), "big": data.Csv(path="y.csv")}
     with pytest.raises(
