@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -291,6 +292,9 @@ def test_init_writes_a_recipe_that_checks(folder: Path, capsys: pytest.CaptureFi
     written = (folder / "recipe.yaml").read_text(encoding="utf-8")
     assert "2 labels: ham 20, spam 10" in written and "2 domains: a 15, b 15" in written
     assert status("check", "recipe.yaml") == 0
+    [change] = re.findall(r"# Change:  append (\S+),", written)
+    assert status("check", "recipe.yaml", change) == 0 and "not read: " not in capsys.readouterr().out
+    assert Recipe.load("recipe.yaml", change) != recipe
 
 
 def test_init_overwrites_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
