@@ -22,7 +22,8 @@ def recipe(encoder: Path, table: pd.DataFrame, **transfer: Any) -> nlptl.Recipe:
 
 def test_users_of_one_label_a_class_are_compared(tiny_encoder: Path) -> None:
     found = recipe(tiny_encoder, mail(20, ("ann", "cy")), target_labels=1).diagnose()
-    assert list(found) == ["ann", "cy"] and all(of_one["shift"]["p"]["concept"] is not None for of_one in found.values())
+    assert list(found) == ["ann", "cy"]
+    assert all(of_one["shift"]["p"]["concept"] is not None for of_one in found.values())
 
 
 def test_one_label_a_class_is_held_against_none(tiny_encoder: Path) -> None:
@@ -34,5 +35,5 @@ def test_one_label_a_class_is_held_against_none(tiny_encoder: Path) -> None:
 def test_copies_of_one_text_are_no_texts_to_compare(tiny_encoder: Path) -> None:
     table = mail(20, ("ann", "cy"))
     table.loc[table["user"] == "cy", "text"] = "the same mail again"
-    with pytest.raises(nlptl.DataError, match="1 texts of 'cy', copies counted once, .* lower transfer.hold_out"):
+    with pytest.raises(nlptl.DataError, match=r"1 texts of 'cy', copies counted once, .* lower transfer\.hold_out"):
         recipe(tiny_encoder, table, source="ann", target="cy", target_labels=0, leaks="keep").diagnose()

@@ -7,6 +7,7 @@ from made_predictions import SPAM, TAGS, TOPIC, predictions, scored
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, roc_auc_score
 
 from nlptl.evaluate.compare import holm, mcnemar
+from nlptl.evaluate.predictions import Scored
 from nlptl.evaluate.summary import summarise
 from nlptl.recipe import Evaluate
 
@@ -111,18 +112,20 @@ def test_few_rows_of_several_domains_are_few_rows_together() -> None:
 @pytest.mark.parametrize("repeated", [1, 40])
 def test_a_label_of_few_texts_leaves_its_metrics_without_an_interval(repeated: int) -> None:
     """All rows are answered rightly: each draw that holds the one spam says that all is caught."""
-    part = scored(domains={"ann": 200 + repeated}, skills={"model": 1.0, "majority": 0.0, "tfidf": 0.5, "probe": 0.5})
-    spam = np.arange(len(part.labels)) < repeated
-    answers = np.where(spam[:, None], [0.1, 0.9], [0.9, 0.1])
-    part = replace(part, labels=spam.astype(np.int64), copies=np.where(spam, part.ids[0], part.ids),
-                   probabilities=part.probabilities | {"model": answers})  # fmt: skip
+
+    def caught(name: str) -> Scored:
+        part = scored(domains={name: 200 + repeated})
+        spam = np.arange(len(part.labels)) < repeated
+        answers = np.where(spam[:, None], [0.1, 0.9], [0.9, 0.1])
+        return replace(part, labels=spam.astype(np.int64), copies=np.where(spam, part.ids[0], part.ids),
+                       probabilities=part.probabilities | {"model": answers})  # fmt: skip
+
     settings = Evaluate(metrics=("accuracy", "f1", "auc", "ece"), bootstrap=100)
-    found = spam_summary(part, settings=settings)
+    found = spam_summary(caught("ann"), settings=settings)
     for ends in (found["overall_ci95"], found["domains"]["ann"]["ci95"]):
         assert ends["f1"] == ends["auc"] == [None, None] and None not in (*ends["accuracy"], *ends["ece"])
     assert found["overall"]["f1"] == found["overall"]["auc"] == 1
-    each = (replace(part, domains=np.full(len(spam), name, dtype=object)) for name in "abcdefghijklmnopqrst")
-    users = spam_summary(*each, settings=settings)
+    users = spam_summary(*map(caught, "abcdefghijklmnopqrst"), settings=settings)
     assert None not in users["overall_ci95"]["auc"]  # twenty users, of one spam each
 
 
