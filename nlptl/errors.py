@@ -9,8 +9,10 @@
 A message names the thing, its value, its place and the next step, in one or two sentences.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class NlptlError(Exception):
@@ -49,3 +51,12 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     """A hint ``; did you mean 'x'?`` for the choice closest to ``name``, or an empty string."""
     matches = get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+@contextmanager
+def writing(path: Path, hint: str = "name another") -> Iterator[None]:
+    """What the file system says against writing ``path`` becomes a DataError, with ``hint`` as the next step."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror or error}); {hint}.") from error

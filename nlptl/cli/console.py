@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nlptl.errors import DataError
+from nlptl.errors import DataError, writing
 from nlptl.progress import is_main_process
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+ANOTHER = "name another with -o"
 
 
 def console() -> Console:
@@ -33,10 +35,17 @@ def echo(text: str) -> None:
 
 def write_asked(path: Path, text: str) -> None:
     """Write a file that the user named, or raise DataError."""
-    try:
+    with writing(path, ANOTHER):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); name another with -o.") from error
+
+
+def check_asked(path: Path | None) -> None:
+    """Raise DataError, before any work is done, where a file that the user named has no place to be written to."""
+    if path is None:
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        why = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise DataError(f"{path} cannot be written ({why}); {ANOTHER}.")
 
 
 def say_error(message: str) -> None:

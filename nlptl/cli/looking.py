@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nlptl.cli.arguments import Debug, Overrides, RecipeFile
-from nlptl.cli.console import console, echo, write_asked
-from nlptl.errors import DataError
+from nlptl.cli.console import ANOTHER, check_asked, console, echo, write_asked
+from nlptl.errors import DataError, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +31,7 @@ def diagnose(
     """Say before training what differs between sources and targets, how sure that is, and what to try against it."""
     from nlptl.recipe import Recipe
 
+    check_asked(output)
     _show(Recipe.load(recipe, *overrides or ()).diagnose(look), output)
 
 
@@ -51,9 +52,8 @@ def suggest(
 
     if output is not None and output.suffix not in WRITERS:
         raise DataError(f"{str(output)!r} names no format that is written; choose one of {', '.join(WRITERS)}.")
+    check_asked(output)
     found = Recipe.load(recipe, *overrides or ()).suggest(number, by)
-    if output is not None:
-        WRITERS[output.suffix](found, output)
     from rich.table import Table
     from rich.text import Text
 
@@ -63,6 +63,9 @@ def suggest(
         answer = ("–", "–") if row["answer"] is None else (row["answer"], f"{row['margin']:.3f}")
         table.add_row(Text(str(row["id"])), Text(row["domain"]), *map(Text, answer), Text(text[:EXCERPT]))
     console().print(table)
+    if output is not None:
+        with writing(output, ANOTHER):
+            WRITERS[output.suffix](found, output)
 
 
 WRITERS: dict[str, Callable[[Any, Path], None]] = {
@@ -91,6 +94,7 @@ def rank_sources(
     encoders and earlier runs, at each layer, by heads solved on the rows that teach."""
     from nlptl.recipe import Recipe
 
+    check_asked(output)
     settings = Recipe.load(recipe, *overrides or ())
     models = [*(encoder or ()), *_runs(run or ())]
     from nlptl.diagnosing.rank import rank_candidates
@@ -114,11 +118,11 @@ def _runs(given: Sequence[str]) -> Iterator[str]:
 
 
 def _show(found: Any, output: Path | None) -> None:
-    if output is not None:
-        write_asked(output, json.dumps(dict(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     console().print(found)
     for line in found.notes():
         echo(line)
+    if output is not None:
+        write_asked(output, json.dumps(dict(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"diagnose": diagnose, "rank-sources": rank_sources, "suggest": suggest}

@@ -161,6 +161,22 @@ def expand(path: str) -> list[Found]:
     return found
 
 
+def finds(path: str, file: Path) -> bool:
+    """Whether ``path`` means ``file``, or would once that is there: it is one of the files, lies in one of the folders
+    or, where ``path`` is a glob or a template, matches it.
+
+    Raises:
+        DataError: ``path`` means nothing yet.
+    """
+    own = file.resolve()
+    if {match.path.resolve() for match in expand(path)} & {own, *own.parents}:
+        return True
+    literal, written = os.path.expanduser(path), Path(os.path.abspath(file))
+    template = re.compile(_regex(Path(os.path.abspath(literal)).as_posix()))
+    matched = (template.fullmatch(each.as_posix()) for each in (written, *written.parents))
+    return not os.path.exists(literal) and any(matched)
+
+
 def _regex(template: str) -> str:
     """A glob with named fields as a regular expression with named groups."""
     parts, end, seen = [], 0, set()

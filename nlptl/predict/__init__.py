@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlptl.contracts import Task
 from nlptl.data._cells import is_null
-from nlptl.data._files import FileSource
-from nlptl.errors import DataError
+from nlptl.data._files import FileSource, finds
+from nlptl.errors import DataError, writing
 from nlptl.predict.rows import Row, length_of, rows_of, source_like
 from nlptl.predict.told import tell
 from nlptl.progress import bar
@@ -60,15 +60,19 @@ def predict_file(
             training data where that is of the same kind.
 
     Raises:
-        DataError: the input cannot be read, lacks a column, or the output's ending is unknown.
+        DataError: the input cannot be read or lacks a column; the output's ending is unknown, it cannot be written, or
+            it is part of the input.
         RecipeError: an override is mistaken.
         ModelError: there is no whole model.
     """
     if output.suffix not in (".parquet", ".csv", ".jsonl"):
         raise DataError(f"{output} does not end in .parquet, .csv or .jsonl; name the output so.")
+    if output.is_dir():
+        raise DataError(f"{output} cannot be written (it is a folder); name a file in it.")
     served = load(model)
     whose = domain or (served.columns.get("domain") if served.by_domain else None)
     source = source_like(served, input, overrides, text=text, text_pair=text_pair, domain=whose, id=id)
+    _spare(source, output)
     guessed = source.domain if domain is None and source.domain == whose else None
     if isinstance(served, TargetModels) and served.shared is None:
         if source.domain is None:
@@ -78,12 +82,22 @@ def predict_file(
         rows = rows_of(source, optional=guessed)
     if batch_tokens is not None:
         served.use_batch_tokens(batch_tokens)
-    parts = _open_parts(output, model, source)
+    with writing(output):
+        parts = _open_parts(output, model, source)
     finished = _answer_chunks(served, rows, source, parts)
-    _join(finished, output, served.tasks)
+    with writing(output):
+        _join(finished, output, served.tasks)
     tell(served, finished)
     shutil.rmtree(parts)
     return output
+
+
+def _spare(source: FileSource, output: Path) -> None:
+    """Raise DataError where ``output`` would take the place of what is read, or be read with it the next time."""
+    if finds(source.path, output) or output.resolve() in {found.path.resolve() for found in source.files()}:
+        raise DataError(
+            f"{output} is part of the input {source.path}, or would be when that is read again; name another file."
+        )
 
 
 def _answer_chunks(model: Model, rows: Iterator[Row], source: FileSource, parts: Path) -> list[Path]:
