@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,11 +138,13 @@ def _save_models(
     for name, folder in folders.items():
         models[name].taught = _taught(setting, serves[name])
         models[name].save(folder)
-        write_card(folder, results, _card_facts(setting, serves[name], models[name], results))
+        facts = _card_facts(setting, serves[name], models[name], results)
+        write_card(folder, results, replace(facts, scored=(name,)) if several else facts)
     if shared is not None:
         shared.taught = _taught(setting, serves["all"])
         shared.save(whole / SHARED)
-        write_card(whole / SHARED, results, _card_facts(setting, serves["all"], shared, results))
+        facts = _card_facts(setting, serves["all"], shared, results)
+        write_card(whole / SHARED, results, replace(facts, scored=()))
     if several:
         write_index(whole, {name: folder.name for name, folder in folders.items()}, None if shared is None else SHARED)
 

@@ -10,6 +10,10 @@ from typing import Any
 from nlptl.report.page import render
 from nlptl.report.table import interval, task_table, tone
 
+CARD = "README.md"
+TAG = "nlptl"
+"""Among the tags of every card that is written here."""
+
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -17,7 +21,8 @@ class CardFacts:
 
     ``taught_by`` is how many labelled rows of each domain taught; ``adapter`` says whether the folder holds a PEFT
     adapter, ``lexical`` whether it holds words of the training texts; ``parents`` are the runs it goes on from;
-    ``strange`` is what it flagged of the scored rows, as the results have it.
+    ``strange`` is what it flagged of the scored rows, as the results have it; ``scored`` are the domains whose scored
+    rows it answered, None where it answered all.
     """
 
     name: str
@@ -28,23 +33,24 @@ class CardFacts:
     lexical: bool = False
     parents: Sequence[Mapping[str, Any]] = ()
     strange: Sequence[Mapping[str, Any]] = ()
+    scored: Sequence[str] | None = None
 
 
 def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Path:
     """Write ``README.md`` into a model folder: what it was trained on, for whom it is good, for whom not."""
     from huggingface_hub import ModelCardData
 
+    tasks = {name: _answered(task, facts.scored) for name, task in results["tasks"].items()}
     data = ModelCardData(
         model_name=facts.name,
         base_model=facts.base_model,
         library_name="peft" if facts.adapter else "nlptl",
         pipeline_tag="text-classification",
-        tags=["nlptl", "text-classification", "transfer-learning", "domain-adaptation"],
-        eval_results=list(_eval_results(results)) or None,
+        tags=[TAG, "text-classification", "transfer-learning", "domain-adaptation"],
+        eval_results=list(_eval_results(tasks)) or None,
         ignore_metadata_errors=False,
     )
-    tasks = results["tasks"]
-    path = folder / "README.md"
+    path = folder / CARD
     text = render(
         "card.md.jinja",
         metadata=data.to_yaml(),
@@ -60,11 +66,33 @@ def write_card(folder: Path, results: Mapping[str, Any], facts: CardFacts) -> Pa
     return path
 
 
-def _eval_results(results: Mapping[str, Any]) -> Iterator[Any]:
+def is_card(file: Path) -> bool:
+    """Whether ``file`` is a card that ``write_card`` wrote: its metadata have our tag."""
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    before, _, rest = text.partition("---\n")
+    metadata, closed, _ = rest.partition("\n---\n")
+    return not before and bool(closed) and f"- {TAG}" in map(str.strip, metadata.splitlines())
+
+
+def _answered(task: Mapping[str, Any], scored: Sequence[str] | None) -> Mapping[str, Any]:
+    """``task`` of the results as if the domains ``scored`` were all: of several models each answers at most one of
+    those, so that its numbers are the means."""
+    if scored is None:
+        return task
+    domains = {name: facts for name, facts in task["domains"].items() if name in scored}
+    gains = {name: task["gains"]["domains"][name] for name in domains}
+    means = next(iter(domains.values()), {"metrics": {}, "ci95": {}})
+    return {
+        **task, "domains": domains, "gains": {"overall": next(iter(gains.values()), {}), "domains": gains},
+        "overall": means["metrics"], "overall_ci95": means["ci95"], "unmeasured": [], "answers": None,
+    }  # fmt: skip
+
+
+def _eval_results(tasks: Mapping[str, Any]) -> Iterator[Any]:
     """Each defined metric of each domain, for the card's ``model-index``."""
     from huggingface_hub import EvalResult
 
-    for name, task in results["tasks"].items():
+    for name, task in tasks.items():
         for domain, facts in task["domains"].items():
             for metric, value in facts["metrics"].items():
                 if value is not None:

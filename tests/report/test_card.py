@@ -1,10 +1,11 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import ModelCard
 
-from nlptl.report.card import CardFacts, write_card
+from nlptl.report.card import CardFacts, is_card, write_card
 from nlptl.report.results import Results
 
 FACTS = CardFacts("spam", "org/encoder", {"bob": 120, "c|d": 5}, {"ann": 30}, adapter=True, lexical=True)
@@ -50,3 +51,24 @@ def test_what_is_not_there_is_not_told(results: Results, tmp_path: Path) -> None
     assert "lexical.json" not in text and "PeftModel" not in text
     data = ModelCard.load(card).data
     assert (data.library_name, data.license, data.language) == ("nlptl", None, None)  # what is not known is left open
+
+
+def test_one_of_several_models_tells_what_it_answered(results: Results, tmp_path: Path) -> None:
+    card = write_card(tmp_path, results, replace(FACTS, scored=("ann",)))
+    text = card.read_text()
+    assert {result.dataset_name for result in ModelCard.load(card).data.eval_results} == {"ann"}
+    assert "script" not in text and "mean of domains" not in text and "- ann (spam): +" in text
+    assert ": use " not in text  # where another model lost to a baseline
+    card = write_card(tmp_path, results, replace(FACTS, scored=("zed",)))  # none of whose rows had a label
+    assert "nothing could be scored" in card.read_text() and ModelCard.load(card).data.eval_results is None
+    card = write_card(tmp_path, results, replace(FACTS, scored=()))
+    assert "It was not scored: " in card.read_text() and ModelCard.load(card).data.eval_results is None
+    assert "For whom" not in card.read_text() and "ann (spam)" not in card.read_text()
+
+
+def test_a_card_of_ours_is_known(results: Results, tmp_path: Path) -> None:
+    card = write_card(tmp_path, results, FACTS)
+    assert is_card(card) and not is_card(tmp_path / "absent.md")
+    for text in ("", "# nlptl\n---\n- nlptl\n", "---\ntags:\n- nlp\n---\n- nlptl\n", "---\n- nlptl\n"):
+        card.write_text(text)
+        assert not is_card(card)
