@@ -102,10 +102,9 @@ def run(
             typer.echo("Interrupted. The same command with --resume goes on from the last checkpoint.", err=True)
         raise typer.Exit(130) from None
     destroy_process_group()
-    printed = console()
-    printed.print(finished.results)
-    printed.print(f"Report: {finished.folder / 'report.html'}", highlight=False, soft_wrap=True)
-    printed.print(f"Model: {finished.folder / 'model'}", highlight=False, soft_wrap=True)
+    console().print(finished.results)
+    echo(f"Report: {finished.folder / 'report.html'}")
+    echo(f"Model: {finished.folder / 'model'}")
 
 
 @app.command()
@@ -218,27 +217,12 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write a model in another shape, and say on given texts whether it answers alike."""
-    from nlptl.predict.rows import source_like, texts_of
-    from nlptl.saved import load
+    from nlptl.cli.exports import export_model
 
-    if texts is None and reading:
-        raise RecipeError(f"{reading[0]!r} says how a file is read, and none is given; name it with --texts.")
-    if output.resolve() in (model.resolve(), (model / "model").resolve()):
-        raise RecipeError(f"-o {output} is the folder of the model itself; name another, or the export replaces it.")
-    source = load(model)
-    given, pairs = None, None
-    if texts is not None:
-        given, pairs = texts_of(source_like(source, texts, reading or (), text=text, text_pair=text_pair))
-    source.export(output, to=to, int8=int8, texts=given, text_pair=pairs)
-    echo(f"Exported: {output}")
-    if given is not None:
-        found = json.loads((output / "agreement.json").read_text(encoding="utf-8"))
-        for task in source.tasks:
-            same, furthest = found[task]["labels"], found[task]["probability"]
-            flags = found[task].get("anomalous")
-            strange = "" if flags is None else f" and {flags:.2%} of strange or not"
-            agree = f"{same:.2%} of {len(given)} labels{strange} agree"
-            echo(f"{task}: {agree}; probabilities differ by at most {furthest:.4f}.")
+    for line in export_model(
+        model, output, to=to, int8=int8, texts=texts, text=text, text_pair=text_pair, overrides=reading or ()
+    ):
+        echo(line)
 
 
 @app.command()
@@ -282,12 +266,18 @@ def cache(
     from datetime import datetime
 
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("encoder", "precision", "max_length", "texts", "MiB", "last used", box=None, pad_edge=False)
     for each in store.usage():
         used = datetime.fromtimestamp(each.used).isoformat(" ", "minutes")
         table.add_row(
-            each.encoder, each.precision, str(each.max_length), str(each.texts), f"{each.bytes / 2**20:.1f}", used
+            Text(each.encoder),
+            each.precision,
+            str(each.max_length),
+            str(each.texts),
+            f"{each.bytes / 2**20:.1f}",
+            used,
         )
     console().print(table)
     echo(f"In {store.cache_folder()}; 'nlptl cache clear' empties it.")

@@ -7,6 +7,7 @@ ones.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Collection, Iterator
@@ -15,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from nlptl.errors import ModelError
+from nlptl.errors import ModelError, writing
+from nlptl.report.card import CARD, is_card
 from nlptl.saved.parts import TARGETS
 from nlptl.transfer import taught
 from nlptl.tune import _shelf, _task_bank
@@ -27,7 +29,8 @@ OURS = (
     "domains.safetensors", "heads.safetensors", taught.FILE,
 )  # fmt: skip
 """What lies in the folder of a model, saved or exported; the first two say that it is one."""
-_CARD = "README.md"
+
+log = logging.getLogger("nlptl")
 
 
 @contextmanager
@@ -37,9 +40,14 @@ def written_anew(folder: Path, kept: Collection[Path] = ()) -> Iterator[Path]:
 
     Args:
         kept: what the model goes on reading, wherever it lies; it stays.
+
+    Raises:
+        DataError: ``folder`` cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".writing-", dir=folder) as made:
+    with writing(folder, "name another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = TemporaryDirectory(prefix=".writing-", dir=folder)
+    with beside as made:
         yield Path(made)
         _clear(folder, {path.resolve() for path in kept})
         if (Path(made) / CONFIG).is_file():
@@ -52,25 +60,46 @@ def copy_model(source: Path, folder: Path) -> Path:
 
     Raises:
         ModelError: one of the two models lies in the other.
+        DataError: ``folder`` cannot be written.
     """
-    here, there = source.resolve(), folder.resolve()
-    if here == there:
+    if source.resolve() == folder.resolve():
         return folder
-    if here in there.parents or (there in here.parents and (there / TARGETS).is_file()):
-        raise ModelError(f"{folder} and the model in {source} lie in one another; name another folder.")
-    with written_anew(folder) as made:
+    refuse_nested(source, folder)
+    with written_anew(folder, kept=_encoders(source)) as made:
         shutil.copytree(source, made, dirs_exist_ok=True)
     return folder
 
 
+def refuse_nested(source: Path, folder: Path) -> None:
+    """Refuse to write to ``folder`` what is made from the model folder ``source``, where one would harm the other.
+
+    Raises:
+        ModelError: ``folder`` lies in ``source``, or holds it beside the models of other targets.
+    """
+    here, there = source.resolve(), folder.resolve()
+    if here in there.parents or (there in here.parents and (there / TARGETS).is_file()):
+        raise ModelError(f"{folder} and the model in {source} lie in one another; name another folder.")
+
+
+def _encoders(source: Path) -> list[Path]:
+    """What the models in ``source`` name as their encoders, where those do not lie in their own folders."""
+    found = []
+    for folder in (source, *_listed(source)):
+        encoder = _read(folder / "model.json").get("encoder")
+        name = encoder.get("model") if isinstance(encoder, dict) else None
+        if isinstance(name, str) and not (name.startswith("./") and (folder / name).is_dir()):
+            found.append(Path(name))
+    return found
+
+
 def _clear(folder: Path, kept: Collection[Path]) -> None:
     """Take away the model in ``folder``, if there is one, and the models of targets that it lists."""
-    index = _read(folder / TARGETS)
-    if not (isinstance(index.get("targets"), dict) or "tasks" in _read(folder / "model.json")):
+    if not (isinstance(_read(folder / TARGETS).get("targets"), dict) or "tasks" in _read(folder / "model.json")):
         return
-    for inside in _named(folder, [*dict(index.get("targets") or {}).values(), index.get("shared")]):
+    for inside in _listed(folder):
         _clear(inside, kept)
-        (inside / _CARD).unlink(missing_ok=True)
+        if is_card(inside / CARD):
+            (inside / CARD).unlink()
         with suppress(OSError):  # it is not there, or holds something else
             inside.rmdir()
     for name in OURS:
@@ -90,6 +119,13 @@ def _clear_adapters(folder: Path) -> None:
     _remove(folder / WEIGHTS)
 
 
+def _listed(folder: Path) -> list[Path]:
+    """The folders of the models of targets that the list in ``folder`` names."""
+    index = _read(folder / TARGETS)
+    targets = index.get("targets")
+    return _named(folder, [*(targets.values() if isinstance(targets, dict) else ()), index.get("shared")])
+
+
 def _named(folder: Path, names: Collection[Any]) -> list[Path]:
     """The folders directly in ``folder`` of these names."""
     plain = [name for name in names if isinstance(name, str) and Path(name).name == name != ".."]
@@ -104,11 +140,14 @@ def _remove(path: Path) -> None:
 
 
 def _move_inside(made: Path, folder: Path) -> None:
-    """Move what is in ``made`` to ``folder``, file by file where a folder of that name is there."""
+    """Move what is in ``made`` to ``folder``, file by file where a folder of that name is there; a ``README.md`` there
+    that is no card of ours stays."""
     for path in list(made.iterdir()):
         target = folder / path.name
         if path.is_dir() and target.is_dir():
             _move_inside(path, target)
+        elif path.name == CARD and target.is_file() and not is_card(target):
+            log.warning("%s is no model card of nlptl and stays as it is: the card of this model is left out", target)
         else:
             path.replace(target)
 

@@ -174,12 +174,13 @@ def test_run_hands_over_what_was_asked(replace: Replace, capsys: pytest.CaptureF
 
     def fit(recipe: Recipe, *, out: Path | None, resume: bool) -> SimpleNamespace:
         asked.extend((recipe, out, resume))
-        return SimpleNamespace(results="the table", folder=Path("runs/spam"))
+        return SimpleNamespace(results="the table", folder=Path("runs/[v2]/a[/b]"))
 
     replace("nlptl.fitting", fit=fit)
     assert status("run", "spam.yaml", "seed=3", "--out", "there", "train.lr=1e-4", "--resume") == 0
     assert asked == [Recipe.load("spam.yaml", "seed=3", "train.lr=1e-4"), Path("there"), True]
-    assert capsys.readouterr().out == "the table\nReport: runs/spam/report.html\nModel: runs/spam/model\n"
+    place = "runs/[v2]/a[/b]"  # names are shown as they are, not as markup
+    assert capsys.readouterr().out == f"the table\nReport: {place}/report.html\nModel: {place}/model\n"
 
 
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,13 +255,13 @@ def test_cache_shows_what_is_kept_and_clears_it(capsys: pytest.CaptureFixture[st
     cache = Path(os.environ["NLPTL_CACHE"])
     kept = cache / "features" / "0a1b"
     (kept / "shard-0").mkdir(parents=True)
-    about = {"encoder": "org/minilm", "precision": "bfloat16", "max_length": 128}
+    about = {"encoder": "org/[b]minilm[/i]", "precision": "bfloat16", "max_length": 128}
     (kept / "about.json").write_text(json.dumps(about), encoding="utf-8")
     np.save(kept / "shard-0" / "keys.npy", np.zeros((40, 2**16), np.uint8))
     assert status("cache", "show") == 0
     head, row, place = capsys.readouterr().out.splitlines()
     assert head.split() == ["encoder", "precision", "max_length", "texts", "MiB", "last", "used"]
-    assert row.split()[:5] == ["org/minilm", "bfloat16", "128", "40", "2.5"]
+    assert row.split()[:5] == ["org/[b]minilm[/i]", "bfloat16", "128", "40", "2.5"]
     assert place == f"In {cache}; 'nlptl cache clear' empties it."
     assert status("cache", "clear") == 0 and not kept.exists()
     assert capsys.readouterr().out == "2.5 MiB freed.\n"

@@ -9,6 +9,7 @@ from made_mail import mail
 from made_model import made
 
 import nlptl
+from nlptl.cli import main
 from nlptl.saved.place import copy_model
 from nlptl.saved.targets import TargetModels
 from nlptl.tune import Lora
@@ -119,3 +120,51 @@ def test_a_merged_model_can_be_saved_where_its_encoder_lies(tiny_encoder: Path, 
         again(nlptl.load(tmp_path / "merged"))
         served = nlptl.load(tmp_path / "merged")
         pd.testing.assert_frame_equal(served.predict(TEXTS), model.predict(TEXTS), atol=1e-5)
+
+
+def test_an_encoder_that_the_saved_models_name_stays(tiny_encoder: Path, tmp_path: Path) -> None:
+    for name, transfer in (("one", {}), ("several", {"protocol": "leave_one_out"})):
+        folder = tmp_path / name / "spam"
+        made(tiny_encoder, Lora(rank=2)).export(folder, to="merged")
+        run = fitted(folder / "encoder", tmp_path / f"{name} run", **transfer)
+        served = nlptl.load(run.save(folder))
+        pd.testing.assert_frame_equal(served.predict(TEXTS, domain="ann"), run.predict(TEXTS, domain="ann"), atol=1e-6)
+
+
+def test_a_readme_of_the_users_own_stays(
+    several: nlptl.Run, one: nlptl.Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = (tmp_path / "project" / "README.md", tmp_path / "project" / "ann" / "README.md")
+    own[1].parent.mkdir(parents=True)
+    for readme in own:
+        readme.write_text("---\ntags:\n- mine\n---\n# About nlptl\n")
+    one.save(tmp_path / "project")
+    several.save(tmp_path / "project")
+    one.save(tmp_path / "project")
+    assert {readme.read_text() for readme in own} == {"---\ntags:\n- mine\n---\n# About nlptl\n"}
+    for readme in own:
+        assert f"{readme} is no model card of nlptl and stays" in caplog.text
+    card = several.save(tmp_path / "copy", domain="bob") / "README.md"
+    assert "bob" in card.read_text()
+    one.save(tmp_path / "copy")  # a card of ours is replaced
+    assert card.read_text() == (one.folder / "model" / "README.md").read_text()
+
+
+def test_what_is_no_folder_is_told(one: nlptl.Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for write in (one.save, nlptl.load(one.folder).save, nlptl.load(one.folder).export):
+        with pytest.raises(nlptl.DataError, match=r"file cannot be written \(File exists\); name another folder"):
+            write(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_command_does_not_export_upon_other_targets(
+    several: nlptl.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = several.save(tmp_path / "copy")
+    before = names(copy)
+    for output in (copy, copy / "ann" / "merged"):
+        with pytest.raises(SystemExit) as end:
+            main(["export", str(copy / "ann"), "-o", str(output), "--to", "merged"])
+        assert end.value.code == 2 and "lie in one another; name another folder" in capsys.readouterr().err
+    assert names(copy) == before
