@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +53,7 @@ def write_graph(network: Network, path: Path, *, int8: bool, pairs: bool, readin
         readings: of the encoder, that the graph gives beside the logits as ``VECTORS`` and their name.
 
     Raises:
-        ModelError: the float32 graph does not give the network's logits and readings.
+        ModelError: the float32 graph does not run, or does not give the network's logits and readings.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -89,21 +90,35 @@ def _example(network: Network, rows: int, tokens: int, pairs: bool) -> tuple[Ten
 
 
 def _check(graph: Graph, path: Path, network: Network, pairs: bool) -> None:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    for rows, tokens in ((1, 5), (5, 40)):
-        example = _example(network, rows, tokens, pairs)
+    name = network.backbone.located.name
+    examples = [_example(network, rows, tokens, pairs) for rows, tokens in ((1, 5), (5, 40))]
+    try:
+        answers = _answers(path, examples)
+    except Exception as error:  # onnxruntime's errors have no other base
+        raise ModelError(
+            f"the ONNX graph of {name} does not run ({error}): the exporter does not follow this family, or one of the "
+            "heads; export to merged."
+        ) from error
+    for example, found in zip(examples, answers, strict=True):
         with torch.no_grad():
             expected = graph(*example)
-        found = session.run(None, {name: part.numpy() for name, part in zip(INPUTS, example, strict=False)})
+        rows, tokens = example[0].shape
         for ours, theirs in zip(expected, found, strict=True):
             furthest = float(np.abs(ours.numpy() - theirs).max())
             if not furthest < TOLERANCE * max(1.0, float(ours.abs().max())):
                 raise ModelError(
-                    f"the ONNX graph of {network.backbone.located.name} does not give the model's logits (off by "
-                    f"{furthest:.3g} on {rows} rows of {tokens} tokens): the exporter does not follow this family."
+                    f"the ONNX graph of {name} does not give the model's logits (off by {furthest:.3g} on {rows} rows "
+                    f"of {tokens} tokens): the exporter does not follow this family."
                 )
+
+
+def _answers(path: Path, examples: Sequence[tuple[Tensor, ...]]) -> list[list[npt.NDArray[Any]]]:
+    """What the graph in ``path`` makes of each of the batches of token ids."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    named = [{name: part.numpy() for name, part in zip(INPUTS, example, strict=False)} for example in examples]
+    return [session.run(None, given) for given in named]
 
 
 @contextmanager

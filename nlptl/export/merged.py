@@ -22,6 +22,7 @@ class Merged(Export):
 
     def write(self, model: Model, folder: Path) -> None:
         """Write ``folder/encoder``, which ``AutoModel`` and ``SentenceTransformer`` load, and the model around it."""
+        from nlptl.encoder._inherited import Inherited
         from nlptl.encoder.backbone import Backbone
         from nlptl.export._merge import merged
         from nlptl.model import Network
@@ -33,11 +34,15 @@ class Merged(Export):
         _write_encoder(network.backbone, encoder)
         settings = network.backbone.settings
         own = settings.model_copy(update={"model": str(encoder), "revision": None, "prompt": network.backbone.prompt})
-        whole = Network(Backbone.load(own), network.task_heads)
+        backbone, inherited = Backbone.load(own), model.network.backbone.inherited
+        if inherited is not None:
+            backbone.inherit(Inherited({}, inherited.parents))  # their weights are in the encoder already
+        whole = Network(backbone, network.task_heads)
         same = Model(
             whole, model.words, model.columns, domain_heads=model.domain_heads, calibrations=model.calibrations,
             gauges=model.gauges,
         )  # fmt: skip
+        same.taught = model.taught
         write_model(same, folder)
         described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         described["encoder"]["model"] = f"./{ENCODER}"  # wherever the folder is moved

@@ -74,7 +74,9 @@ class Neighbours(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(rows, width) → (rows, outputs) logits."""
-        shares = torch.cat([self._log_shares(chunk) for chunk in torch.split(vectors, CHUNK)])
+        # A trace would keep the sizes of its own few rows' chunks for all rows to come.
+        chunks = (vectors,) if torch.onnx.is_in_onnx_export() else torch.split(vectors, CHUNK)
+        shares = torch.cat([self._log_shares(chunk) for chunk in chunks])
         return shares[:, 1:] - shares[:, :1] if self.labels == 2 else shares
 
     def _log_shares(self, vectors: Tensor) -> Tensor:
