@@ -66,6 +66,7 @@ def encode(
     """
     if not readings:
         return {}
+    texts, pairs = list(texts), None if pairs is None else list(pairs)  # a pandas column is indexed by its labels
     keys = _keys(texts, pairs)
     distinct, places, back = np.unique(keys, return_index=True, return_inverse=True)
     kept: dict[str, Floats] = {name: np.zeros((len(distinct), backbone.width), np.float32) for name in readings}

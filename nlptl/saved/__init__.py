@@ -198,7 +198,7 @@ class Model:
             domain: whom the texts belong to, one name for all or one a text (a list, an array, a pandas column); a
                 domain without anything of its own is answered by what all share, and None as rows without a domain.
 
-        A calibrated model answers by its thresholds, and with None where it abstains. One that was asked to
+        A calibrated model answers by its thresholds; where it abstains, the answer is missing. One that was asked to
         (``heads.<task>.anomaly``) says in ``<task>.anomaly`` how unlike all that taught it a text is, and in
         ``<task>.anomalous`` whether that is beyond the threshold.
 

@@ -35,6 +35,7 @@ def own_logits(
 ) -> dict[str, Logits]:
     """By task: (texts, outputs) logits, words not included. Rows of many domains share batches; where tasks have
     adapters of their own, each text is run once for each of them, and ``domains`` make no difference."""
+    texts, pairs = list(texts), None if pairs is None else list(pairs)  # a pandas column is indexed by its labels
     network.eval()
     found = {name: np.zeros((len(texts), head.task.outputs)) for name, head in network.task_heads.items()}
     done = 0

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlptl.contracts import Export
-from nlptl.errors import ModelError
+from nlptl.data._cells import is_null
+from nlptl.errors import DataError, ModelError
 from nlptl.recipe import Encoder
 from nlptl.registry import find
+from nlptl.saved.answers import asked
 from nlptl.saved.place import written_anew
 
 if TYPE_CHECKING:
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 def write_export(
     model: Model, folder: Path, *, to: str, int8: bool, texts: Sequence[str] | None, pairs: Sequence[str] | None = None
 ) -> Path:
-    """What ``Model.export`` does. An export that fails leaves what was in ``folder``."""
+    """What ``Model.export`` does. An export that fails leaves what was in ``folder``.
+
+    Raises:
+        ModelError: the model cannot be had in this shape.
+        DataError: ``texts`` are none, or cannot be asked of the model; or ``folder`` cannot be written.
+    """
     kind = find("export", to)
     if int8 and "int8" not in kind.model_fields:
         raise ModelError(f"export to {to} knows no int8; leave it out, or export to onnx.")
@@ -38,6 +45,10 @@ def write_export(
             f"an export to {to} does not answer by itself, so there is nothing to compare on texts; leave them out, or "
             "export to merged or onnx."
         )
+    if texts is not None:
+        texts, pairs, _ = asked(texts, pairs, None, model.columns)
+        if not texts:
+            raise DataError("texts holds none, so that there is nothing to compare answers on; leave it out.")
     with written_anew(folder, kept=[Path(model.network.backbone.settings.model)]) as made:
         exporter.write(model, made)
     if texts is not None:
@@ -55,7 +66,7 @@ def agreement(model: Model, other: Model, texts: Sequence[str], pairs: Sequence[
     ours, theirs = (each.table(texts, pairs, domains=[None] * len(texts)) for each in (model, other))
     found: dict[str, Any] = {"texts": len(texts)}
     for name, task in model.tasks.items():
-        same = [first == second for first, second in zip(ours[name], theirs[name], strict=True)]
+        same = [_alike(first, second) for first, second in zip(ours[name], theirs[name], strict=True)]
         columns = [f"{name}.{label}" for label in task.labels]
         furthest = np.abs(ours[columns].to_numpy() - theirs[columns].to_numpy()).max()
         found[name] = {"labels": float(np.mean(same)), "probability": float(furthest)}
@@ -63,6 +74,11 @@ def agreement(model: Model, other: Model, texts: Sequence[str], pairs: Sequence[
             flags = [each[f"{name}.anomalous"].to_numpy(dtype=bool) for each in (ours, theirs)]
             found[name]["anomalous"] = float(np.mean(flags[0] == flags[1]))
     return found
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Whether two answers are the same; where both models abstain, they are."""
+    return (is_null(first) and is_null(second)) or bool(first == second)
 
 
 def load_export(kind: str, folder: Path) -> Model:

@@ -187,7 +187,7 @@ class TargetModels(Model):
         readings: Mapping[str, Floats] | None = None,
     ) -> pd.DataFrame:
         """What ``predict`` returns; arguments as of ``probabilities``."""
-        if texts:
+        if len(texts):
             return in_order(self._answered(lambda model: model.table, texts, pairs, domains))
         none = {name: np.zeros((0, len(task.labels))) for name, task in self.tasks.items()}
         return answer_table(self.tasks, none, {}, [], self.gauges, dict.fromkeys(self.gauges, np.zeros(0)))
@@ -197,6 +197,8 @@ class TargetModels(Model):
         domains: Sequence[str | None],
     ) -> Iterator[tuple[Ints, T]]:  # fmt: skip
         """For each model that is needed: the rows that it answers, and what its method ``ask`` says of them."""
+        texts, pairs = list(texts), None if pairs is None else list(pairs)  # a pandas column is indexed by its labels
+        domains = list(domains)
         for key, names in self._needed(domains).items():
             siblings = self._encoders[key]
             every = np.concatenate(list(names.values()))

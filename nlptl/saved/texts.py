@@ -13,7 +13,7 @@ from nlptl.model import Network
 
 def texts_readings(network: Network, texts: Sequence[str]) -> dict[str, Floats]:
     """By reading: the (texts, labels) scores of every head that reads texts itself."""
-    return {texts_reading(task): scores(texts) for task, scores in network.text_scores.items()}
+    return {texts_reading(task): scores(list(texts)) for task, scores in network.text_scores.items()}
 
 
 def named(network: Network, task: str) -> dict[str, str] | None:
