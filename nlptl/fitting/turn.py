@@ -41,6 +41,7 @@ from nlptl.heads._reading import CHOICES
 from nlptl.heads._solved import Folds, Solved, solve_head
 from nlptl.model import Network, TaskHead
 from nlptl.recipe import Recipe
+from nlptl.recipe.rules_labels import sources
 from nlptl.saved import Model
 from nlptl.saved.words import Words
 from nlptl.train.gather import while_others_wait
@@ -242,10 +243,12 @@ def _how_weighed(solved: SolvedTurn, task: str) -> dict[str, Any]:
 
 
 def _columns(recipe: Recipe) -> dict[str, str | None]:
-    """The columns of the first source, its kind and dialect, by which files are read that the model is to answer."""
+    """The columns of the first source, its kind and dialect, by which files are read that the model is to answer; that
+    of second texts, where any source has such, for then every text was read with one."""
     source = recipe.first_source
     told = {name: getattr(source, name) for name in ("kind", *DIALECT) if hasattr(source, name)}
-    return {"text": source.text, "text_pair": source.text_pair, "domain": source.domain, **told}
+    pairs = next((each.text_pair for _, each in sources(recipe.data) if each.text_pair is not None), None)
+    return {"text": source.text, "text_pair": pairs, "domain": source.domain, **told}
 
 
 def _folds(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int) -> Folds:

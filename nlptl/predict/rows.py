@@ -123,14 +123,20 @@ def source_like(
 
     Raises:
         RecipeError: an override is mistaken.
-        DataError: nothing is there, or it is of no known format.
+        DataError: nothing is there, it is of no known format, or it is to have second texts where no pairs taught.
     """
     known = model.columns
     columns = {
         "text": text or known.get("text") or "text", "text_pair": text_pair or known.get("text_pair"),
         "domain": domain, "id": id,
     }  # fmt: skip
-    return source_of(path, columns, overrides, like=known)
+    source = source_of(path, columns, overrides, like=known)
+    if source.text_pair is not None and known and known.get("text_pair") is None:
+        raise DataError(
+            f"{source.text_pair!r} is named as the column of second texts (--text-pair), and the model was not taught "
+            "by pairs; leave it out."
+        )
+    return source
 
 
 def texts_of(source: FileSource) -> tuple[list[str], list[str] | None]:

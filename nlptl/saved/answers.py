@@ -10,6 +10,7 @@ import numpy as np
 
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.contracts.anomaly import COLUMNS
+from nlptl.data._cells import is_null
 from nlptl.errors import DataError
 from nlptl.evaluate.calibrate import Calibration
 from nlptl.saved.anomaly import Gauge
@@ -27,28 +28,31 @@ def asked(
     """What a notebook asks of a model, as lists: texts, second texts, and the domain of each.
 
     Args:
-        columns: of the data that taught the model.
+        text_pair: None and NaN in it are '', as in training.
+        columns: of the data that taught the model; empty where they are not known.
 
     Raises:
         DataError: texts are one string, or hold something else than strings; there is not one second text or domain a
-            text, or second texts are lacking.
+            text, or second texts are lacking, or given to a model that no pairs taught.
     """
     texts, column = _strings(texts, "texts"), columns.get("text_pair")
-    pairs = None if text_pair is None else _strings(text_pair, "text_pair")
+    pairs = None if text_pair is None else _strings(text_pair, "text_pair", null="")
     if pairs is None and column is not None:
         raise DataError(
             f"the model was taught by pairs (column {column!r} beside the text), and text_pair is not given; give the "
             "second text of each, '' where there is none."
         )
+    if pairs is not None and columns and column is None:
+        raise DataError("text_pair is given, and the model was not taught by pairs; leave it out.")
     if pairs is not None and len(pairs) != len(texts):
         raise DataError(f"{len(texts)} texts and {len(pairs)} in text_pair were given; give one a text.")
     return texts, pairs, domains_of(domain, len(texts))
 
 
-def _strings(given: Sequence[str], name: str) -> list[str]:
+def _strings(given: Sequence[str], name: str, *, null: str | None = None) -> list[str]:
     if isinstance(given, str):
         raise DataError(f"{name} is one string, and a list of texts is needed; write [text].")
-    texts = list(given)
+    texts = list(given) if null is None else [null if is_null(text) else text for text in given]
     wrong = next((place for place, text in enumerate(texts) if not isinstance(text, str)), None)
     if wrong is not None:
         raise DataError(f"{name}[{wrong}] is {texts[wrong]!r}, not a string; leave it out or replace it.")

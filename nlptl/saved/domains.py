@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from nlptl.contracts import Floats
+from nlptl.contracts import Floats, Task
+from nlptl.data._cells import Refused, as_label, as_labels
 from nlptl.errors import DataError, ModelError
 from nlptl.heads._domains import Deviations, GroupedRows, Spread, deviate
 from nlptl.heads._scaling import Array, Scaling
@@ -93,17 +94,33 @@ def unpack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | No
     }
 
 
-def by_task(model: Model, labels: Sequence[Any] | Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]]:
-    """The labels by task; bare ones are those of the one task that has per-domain heads.
+def by_task(model: Model, labels: Sequence[Any] | Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """The labels by task, made as in training: 1 is "1", NaN is no label, "a,b" are two of a multilabel task. Bare ones
+    are those of the one task that has per-domain heads.
 
     Raises:
-        DataError: there are several such tasks.
+        DataError: there are several such tasks, or a label is no name.
     """
-    if isinstance(labels, Mapping):
-        return labels
-    if len(model.domain_heads) > 1:
-        raise DataError(f"name the task that the labels are of: {{{', '.join(model.domain_heads)}: labels}}.")
-    return dict.fromkeys(model.domain_heads, labels)
+    if not isinstance(labels, Mapping):
+        if len(model.domain_heads) > 1:
+            raise DataError(f"name the task that the labels are of: {{{', '.join(model.domain_heads)}: labels}}.")
+        labels = dict.fromkeys(model.domain_heads, labels)
+    tasks = model.tasks
+    return {name: _named(tasks[name], values) if name in tasks else list(values) for name, values in labels.items()}
+
+
+def _named(task: Task, values: Iterable[Any]) -> list[Any]:
+    """Labels as their names, None for unlabelled rows."""
+    made: list[Any] = []
+    for place, value in enumerate(values):
+        try:
+            several = task.head.multilabel
+            made.append(as_labels(value, task.head.separator, None) if several else as_label(value, None))
+        except Refused as why:
+            raise DataError(
+                f"label {place} of task {task.name!r} is {value!r} ({why}); give its name, or None for none."
+            ) from None
+    return made
 
 
 def fit_domains(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nlptl.data._cells import NO_DOMAIN, Refused, as_name
 from nlptl.errors import DataError, nearest
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 5
-Whose: TypeAlias = "str | Sequence[str | None] | np.ndarray | pd.Series | None"
+Whose: TypeAlias = "str | float | Sequence[str | float | None] | np.ndarray | pd.Series | None"
 """The domain of all texts, or one a text: a list, an array or a pandas column; None where there is none."""
 
 
@@ -26,7 +26,10 @@ def domains_of(whose: Whose, texts: int) -> list[str]:
     Raises:
         DataError: there is not one a text, or one is no name.
     """
-    given = [whose] * texts if whose is None or isinstance(whose, str) else list(whose)
+    if isinstance(whose, str) or not isinstance(whose, Iterable):
+        given: list[Any] = [whose] * texts
+    else:
+        given = list(whose)
     if len(given) != texts:
         raise DataError(f"{texts} texts and {len(given)} domains were given; give one domain, or one a text.")
     names = []
@@ -42,9 +45,12 @@ def domain_name(given: str) -> str:
     """One domain's name as training makes it.
 
     Raises:
-        DataError: nothing is left of it.
+        DataError: nothing is left of it, or it is no name.
     """
-    name = as_name(given)
+    try:
+        name = as_name(given)
+    except Refused as why:
+        raise DataError(f"{given!r} names no domain ({why}); give its name, such as ann.") from None
     if name is None:
         raise DataError(f"{given!r} names no domain; give its name, such as ann.")
     return name

@@ -185,6 +185,6 @@ def test_a_bare_string_or_a_missing_text_is_refused(model: Path) -> None:
     served = nlptl.load(model)
     with pytest.raises(nlptl.DataError, match=r"write \[text\]"):
         served.predict("win a prize")
-    with pytest.raises(nlptl.DataError, match="text 1 is None"):
+    with pytest.raises(nlptl.DataError, match=r"texts\[1\] is None"):
         served.predict(["win", None])  # type: ignore[list-item]
     assert "ham, spam" in repr(served)

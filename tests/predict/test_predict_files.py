@@ -123,6 +123,13 @@ def test_second_texts_are_read_where_the_model_was_taught_by_pairs(model: Path, 
     assert texts_of(source_like(served, tmp_path / "in.csv")) == (["win", "gas"], ["a", ""])
 
 
+def test_second_texts_are_not_read_where_no_pairs_taught(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text;reply\nwin;lose\n")
+    for asked in ({"text_pair": "reply"}, {"overrides": ["data.text_pair=reply"]}):
+        with pytest.raises(nlptl.DataError, match=r"'reply' is named as .*was not taught by pairs; leave it out"):
+            predict_file(model, tmp_path / "in.csv", tmp_path / "out.csv", **asked)  # type: ignore[arg-type]
+
+
 def test_refused_rows_are_those_of_training_and_keep_their_place(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_bytes(b'text,n\nwin,1\n"open,2\nx,y,z\nna\xefve,3\n\ncaf\xc3\xa9,4\n')

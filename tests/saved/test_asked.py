@@ -20,6 +20,9 @@ def test_columns_of_a_table_are_taken_as_lists() -> None:
     texts, pairs, domains = asked(table.body, table.reply, table.user, BY_PAIRS)  # type: ignore[arg-type]
     assert (texts, pairs, domains[0], len(domains)) == (["a", "b"], ["x", ""], "ann", 2)
     assert asked(["a"], None, None, ALONE)[:2] == (["a"], None)
+    missing = pd.Series(["x", None, float("nan"), pd.NA], dtype=object)
+    assert asked(list("abcd"), missing, None, BY_PAIRS)[1] == ["x", "", "", ""]  # as in training
+    assert asked(["a"], ["x"], None, {})[1] == ["x"]  # what taught it is not known
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,7 @@ def test_columns_of_a_table_are_taken_as_lists() -> None:
         (["win"], "prize", BY_PAIRS, "text_pair is one string"),
         (["win"], [3], BY_PAIRS, r"text_pair\[0\] is 3, not a string"),
         (["win", "lose"], ["prize"], BY_PAIRS, "2 texts and 1 in text_pair"),
+        (["win"], ["prize"], ALONE, "text_pair is given, and the model was not taught by pairs; leave it out"),
         (["win"], None, BY_PAIRS, "taught by pairs .column 'reply' beside the text.*'' where there is none"),
     ],
 )
