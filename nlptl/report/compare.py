@@ -88,7 +88,7 @@ def compare(run_a: Path, run_b: Path) -> Comparison:
     mean of domains has the p value of all rows together.
 
     Raises:
-        DataError: a run has no predictions, the two share no row, or they disagree on a row's label.
+        DataError: a run has no predictions or scored no row, the two share none, or they disagree on a row's label.
     """
     rights = [_rights(run) for run in (run_a, run_b)]
     both = rights[0].merge(rights[1], on=["task", "seed", "id"], suffixes=("_a", "_b"))
@@ -123,6 +123,8 @@ def _rights(run: Path) -> pd.DataFrame:
         right = correct(part.probabilities[MODEL], part.labels)
         columns = {"id": part.ids, "copy": part.copies, "domain": part.domains, "labels": labels, "right": right}
         parts.append(pd.DataFrame({"task": part.task, "seed": part.seed, **columns}))
+    if not parts:
+        raise DataError(f"run {run} scored no row: none of its targets has a label to be scored by, as compare needs.")
     return pd.concat(parts, ignore_index=True)
 
 

@@ -46,7 +46,8 @@ class Results(Mapping[str, Any]):
         return html(self)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a (task, domain, system): ``n``, and each metric with its ``_low`` and ``_high`` ends of 95 %."""
+        """One row a (task, domain, system): ``n``, and each metric with its ``_low`` and ``_high`` ends of 95 %; none
+        where nothing could be scored."""
         import pandas as pd
 
         rows = []
@@ -58,7 +59,8 @@ class Results(Mapping[str, Any]):
                         low, high = cell["ci95"][metric]
                         row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
                     rows.append(row)
-        return pd.DataFrame(rows).set_index(["task", "domain", "system"])
+        index = ["task", "domain", "system"]
+        return pd.DataFrame(rows, columns=None if rows else [*index, "n"]).set_index(index)
 
     def save(self, path: Path) -> Path:
         """Write ``results.json``, whole or not at all."""

@@ -84,7 +84,7 @@ def _row(
         rows,
         shipped,
         tuple((number(value), interval(ci95[metric])) for metric, value in metrics.items()),
-        tuple(number(next(iter(values.values()))) for values in baselines),
+        tuple(number(next(iter(values.values()), None)) for values in baselines),
         (points(better["accuracy"]), interval(better["ci95"], in_points=True)) if better else ("–", ""),
         tone(better) if better else "level",
     )
@@ -126,8 +126,8 @@ def verdict(name: str, task: Mapping[str, Any]) -> str:
     if not count:
         return f"{name}: no text served has a label, so that nothing could be scored{_answered(task.get('answers'))}."
     where = next(iter(task["domains"])) if count == 1 else f"the mean of {count} domains"
-    first, value = next(iter(task["overall"].items()))
-    known = f"{name}: {first} {number(value)} on {where}"
+    first = next((f"{metric} {number(value)}" for metric, value in task["overall"].items()), "no metric")
+    known = f"{name}: {first} on {where}"
     if gain is None:
         return f"{known}; no baseline to set it against."
     other = opponent(task)

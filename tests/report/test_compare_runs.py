@@ -86,6 +86,8 @@ def test_runs_that_cannot_be_compared_say_why(tmp_path: Path) -> None:
         compare(a, run(tmp_path / "b", scored(seed=9)))
     with pytest.raises(DataError, match="disagree on the labels of 200 rows, such as 'ann-0'"):
         compare(a, run(tmp_path / "c", replace(part, labels=1 - part.labels)))
+    with pytest.raises(DataError, match=r"run .*/d scored no row: none of its targets has a label"):
+        compare(a, run(tmp_path / "d", scored(domains={"ann": 0})))
     with pytest.raises(DataError, match=r"predictions.parquet does not exist"):
         compare(a, tmp_path / "nowhere")
 

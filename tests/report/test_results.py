@@ -39,3 +39,9 @@ def test_absent_and_damaged_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"a": ')
     with pytest.raises(DataError, match=r"results.json is damaged"):
         Results.load(tmp_path / "results.json")
+
+
+def test_where_nothing_could_be_scored_the_frame_is_empty() -> None:
+    task = {"domains": {}, "baselines": {}, "rungs": {}}
+    frame = Results({"tasks": {"spam": task}}).to_frame()
+    assert frame.empty and frame.index.names == ["task", "domain", "system"] and list(frame) == ["n"]

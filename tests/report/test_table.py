@@ -1,9 +1,11 @@
 import io
 
 import pytest
-from made_predictions import EVIL
+from made_predictions import EVIL, SPAM, TAGS, predictions, scored
 from rich.console import Console
 
+from nlptl.evaluate.summary import summarise
+from nlptl.recipe import Evaluate
 from nlptl.report.results import Results
 from nlptl.report.table import interval, number, points, task_table, tone, verdict
 
@@ -132,3 +134,12 @@ def test_who_is_served_by_what_is_told_where_it_differs(results: Results) -> Non
 
 def test_no_difference_has_no_sign() -> None:
     assert points(-1e-5) == points(0.0) == "+0.0"
+
+
+def test_without_metrics_gains_alone_are_told() -> None:
+    made = predictions(scored(), scored(TAGS, domains={"ann": 30}), tasks=(SPAM, TAGS))
+    tasks = summarise(made, [SPAM, TAGS], Evaluate(metrics=(), bootstrap=100), seed=0)
+    text = printed(Results({"tasks": tasks}), 160)
+    assert "spam: no metric on the mean of 2 domains; " in text
+    assert "tags: no metric on ann; better than the better of tfidf and probe by" in text
+    assert task_table("spam", tasks["spam"]).rows[0].baselines == ("–", "–", "–")
