@@ -34,7 +34,7 @@ from nlptl.fitting.gate import settle
 from nlptl.fitting.gate_trained import without_training
 from nlptl.fitting.heads import calibrating, reads_all_unlabelled
 from nlptl.fitting.launch import launched
-from nlptl.fitting.run import Run
+from nlptl.fitting.run import Run, token_of
 from nlptl.fitting.setting import Setting
 from nlptl.fitting.train import trains
 from nlptl.fitting.turn import Outcome, run_turn
@@ -125,7 +125,7 @@ def fit(
                 setting, asked, planned, outcomes, models, shared, leaks=leaks, rejected=len(quarantine), gate=gate,
                 encoder=facts | ({"ranked": ranked} if ranked else {}), anomalies=strange, metrics=metrics,
             )  # fmt: skip
-    return Run(asked, folder.path, results, models, shared)
+    return Run(asked, folder.path, results, models, shared, token_of(folder.path))
 
 
 def _turns(

@@ -1,6 +1,7 @@
 """An adapter a domain, from recipe to answers: what is scored is what is served, whoever shares the batch."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,16 @@ def test_what_cannot_be_stacked_is_refused(
     described = recipe(tiny_encoder, table).model_dump()
     with pytest.raises(nlptl.RecipeError, match=said):
         nlptl.Recipe(**described | {section: described[section] | settings})
+
+
+def test_adapters_of_another_run_in_the_folder_do_not_answer(run: nlptl.Run) -> None:
+    """Those that are not in memory yet are read from the run's folder."""
+    with pytest.raises(nlptl.ModelError, match="holds another run by now"):
+        replace(run, token="another").predict(["win a prize"], domain="ann")
+
+
+def test_a_column_of_texts_is_read_by_place(run: nlptl.Run) -> None:
+    texts, whose = ["you can win a free cash prize", "the meeting is on monday"], ["dee", "ann"]
+    expected = run.model().probabilities(texts, domains=whose)["spam"]
+    found = run.model().probabilities(pd.Series(texts, index=[1, 0]), domains=whose)["spam"]  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
