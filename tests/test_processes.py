@@ -66,7 +66,8 @@ def test_two_processes_come_to_one_body_and_fail_together(tiny_encoder: Path, tm
     """Whoever catches the error of the first process, in a notebook or in a loop over recipes, would leave the second
     one waiting for answers."""
     tune = {"kind": "contrastive", "steps": 4, "check_steps": 2, "folds": 2, "keep": "always"}
-    recipe(tiny_encoder, tmp_path, tune=tune).save(tmp_path / "recipe.yaml")
+    curve = {"bootstrap": 100, "cold_start": {"shots": [4], "seeds": 1}}  # which the first process draws alone
+    recipe(tiny_encoder, tmp_path, tune=tune, evaluate=curve).save(tmp_path / "recipe.yaml")
     (tmp_path / "two.py").write_text(TWO, encoding="utf-8")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     told = subprocess.run(

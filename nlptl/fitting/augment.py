@@ -18,7 +18,7 @@ import numpy.typing as npt
 from nlptl.contracts import Ints
 from nlptl.contracts.augment import Views
 from nlptl.errors import RecipeError
-from nlptl.fitting.climb import losses_of_rows, validation_losses, wins
+from nlptl.fitting.climb import losses_of_rows, once_a_text, texts_judged, validation_losses, wins
 from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.recipe import Recipe
@@ -106,8 +106,8 @@ def augmented(learn: Learn, setting: Setting, turn: Turn, groups: Ints, held_bac
         return plain, []
     wide, of_wide = widened(setting, turn, groups)
     with_all = learn(setting, replace(wide, name=f"{turn.name} augmented"), of_wide)
-    without, with_ = (_losses(setting, each, turn, held_back) for each in (plain, with_all))
-    kept = of_first(wins(with_, without))
+    (without, texts), (with_, _) = (_losses(setting, each, turn, held_back) for each in (plain, with_all))
+    kept = of_first(wins(once_a_text(with_, texts), once_a_text(without, texts)))
     told = {
         "augment": "+".join(way.kind for way in ways), "rows added": len(wide.teach) - len(turn.teach),
         "rows that chose": len(without),
@@ -123,19 +123,21 @@ def widened(setting: Setting, turn: Turn, groups: Ints) -> tuple[Turn, Ints]:
     return replace(turn, teach=np.concatenate([turn.teach, views])), np.concatenate([groups, groups[origins]])
 
 
-def _losses(setting: Setting, learned: Learned, turn: Turn, held_back: Ints) -> npt.NDArray[np.float64]:
-    """The loss of each row that chooses, in nats, one task after another."""
+def _losses(setting: Setting, learned: Learned, turn: Turn, held_back: Ints) -> tuple[npt.NDArray[np.float64], Ints]:
+    """The loss of each row that chooses, in nats, one task after another, and the number of its text."""
     if len(held_back):
-        return validation_losses(setting, held_back, learned.model)
+        return validation_losses(setting, held_back, learned.model), texts_judged(setting.corpus, held_back)
     if learned.model is not learned.solved.model:
         raise RecipeError(
             f"turn {turn.name!r} has no validation row to choose augmentation by; set train.validation, such as 0.1."
         )
-    corpus, found = setting.corpus, []
+    corpus, found, judged = setting.corpus, [], []
     taught = teaching(corpus, turn)
     for name, solved in learned.solved.heads.items():
         held = np.unique(np.concatenate([held for _, held in learned.solved.folds[name]]))
-        real = held[held < len(taught[name])]  # views stand after the rows that they are of
-        answers = corpus.tasks[name].probabilities(solved.out_of_fold[real])
-        found.append(losses_of_rows(corpus.tasks[name], answers, corpus.encoded[name][taught[name][real]]))
-    return np.concatenate(found)
+        rows = taught[name][held[held < len(taught[name])]]  # views stand after the rows that they are of
+        rows = rows[corpus.fresh(rows)]
+        answers = corpus.tasks[name].probabilities(solved.out_of_fold[np.searchsorted(taught[name], rows)])
+        found.append(losses_of_rows(corpus.tasks[name], answers, corpus.encoded[name][rows]))
+        judged.append(corpus.texts_among(rows))
+    return np.concatenate(found), np.concatenate(judged)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.contracts.augment import Cutting
 from nlptl.errors import RecipeError
+from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.setting import Setting, SolvedTurn
 from nlptl.fitting.train import Taught, trains
 from nlptl.recipe import Recipe
@@ -40,13 +41,14 @@ def climb(
             f"turn {turn.name!r} has no validation row to choose rungs by; set train.validation, such as 0.1."
         )
     tried: list[dict[str, Any]] = []
+    texts = texts_judged(setting.corpus, held_back)
     best: tuple[Setting, Taught, Losses] | None = None
     for name, recipe in rungs:
         here = replace(setting, recipe=recipe)
         named = turn if len(rungs) == 1 else replace(turn, name=f"{turn.name} {name}")
         taught = train(here, named, held_back, solved) if trains(recipe) else Taught(solved.model)
         losses = validation_losses(setting, held_back, taught.model) if len(rungs) > 1 else np.zeros(1)
-        won = best is None or of_first(wins(losses, best[2]))
+        won = best is None or of_first(wins(once_a_text(losses, texts), once_a_text(best[2], texts)))
         tried.append({"rung": name, "validation loss": float(losses.mean()), "won": won})
         if not won:
             break
@@ -82,6 +84,21 @@ def validation_losses(setting: Setting, rows: Ints, model: Model) -> Losses:
     return np.concatenate(of_tasks)
 
 
+def texts_judged(corpus: Corpus, rows: Ints) -> Ints:
+    """For each loss of ``validation_losses`` the number of its text, the same for copies."""
+    return corpus.texts_among(np.concatenate([corpus.labelled(name, rows) for name in corpus.tasks]))
+
+
+def once_a_text(losses: Losses, texts: Ints) -> Losses:
+    """(rows,) losses → (distinct texts,) the mean over copies, which are no evidence of their own.
+
+    Args:
+        texts: (rows,) numbers, the same for copies.
+    """
+    _, which = np.unique(texts, return_inverse=True)
+    return np.asarray(np.bincount(which, weights=losses) / np.bincount(which))
+
+
 def losses_of_rows(task: Task, answers: Floats, encoded: npt.NDArray[Any]) -> Losses:
     """(rows, labels) probabilities → the loss of each labelled row, in nats."""
     labelled = task.labelled(encoded)
@@ -96,10 +113,11 @@ ROUNDING = 1e-5
 
 
 def wins(dear: Losses, cheap: Losses) -> bool:
-    """Whether the mean loss that ``dear`` saves on the same rows is above its standard error, and above rounding.
+    """Whether the mean loss that ``dear`` saves on the same texts, none of them a copy of another (``once_a_text``), is
+    above its standard error, and above rounding.
 
-    By this rule a rung that is no better wins about one time in six, and somewhat more often where these rows chose its
-    epoch too: it takes the side of the rung that looks better, and proves nothing.
+    By this rule a rung that is no better wins about one time in six, and somewhat more often where these texts chose
+    its epoch too: it takes the side of the rung that looks better, and proves nothing.
     """
     saved = cheap - dear
     if len(saved) < 2:

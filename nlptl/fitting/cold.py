@@ -7,6 +7,7 @@ them, and neither the model nor any other number depends on it. Scored rows are 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ from nlptl.transfer.plan import Turn
 
 if TYPE_CHECKING:
     from nlptl.fitting.conclude import Planned
+
+
+log = logging.getLogger("nlptl")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,17 +99,28 @@ def _curve(setting: Setting, drawn: Draws) -> dict[str, Any]:
     scored = corpus.labelled(drawn.task, corpus.of_domain(drawn.turn.score, drawn.target))
     cold = Cold.of(setting, drawn.turn, drawn.task, drawn.target, scored)
     fixed = without_labels(cold)
-    points = []
+    points: list[dict[str, Any]] = []
+    passed = 0
     shots_there = [k for k in evaluate.cold_start.shots if k == 0 or (drawn.ranks[0] == k - 1).any()]
     with bar(f"labels of {drawn.target}") as progress:
         for done, shots in enumerate(shots_there, start=1):
             shown = [drawn.of(draw, shots) for draw in range(len(drawn.ranks))]
-            taught = [of_labels(cold, rows, draw) if shots else {} for draw, rows in enumerate(shown)]
-            right = {name: [answers] * len(shown) for name, answers in fixed.items()}
-            right |= {name: [each[name] for each in taught] for name in taught[0]}
-            systems = accuracies(right, corpus.copies[scored], resamples=evaluate.bootstrap, seed=setting.recipe.seed)
-            points.append({"shots": shots, "labels": len(shown[0]), "systems": systems})
+            kept = [draw for draw, rows in enumerate(shown) if shots == 0 or cold.can_teach(rows)]
+            passed += len(shown) - len(kept)
+            taught = [of_labels(cold, shown[draw], draw) for draw in kept] if shots else []
+            right = {name: [answers] * len(kept) for name, answers in fixed.items()}
+            right |= {name: [each[name] for each in taught] for name in (taught[0] if taught else ())}
+            if kept and right:
+                copies, seed = corpus.copies[scored], setting.recipe.seed
+                systems = accuracies(right, copies, resamples=evaluate.bootstrap, seed=seed)
+                points.append({"shots": shots, "labels": len(shown[0]), "systems": systems})
             progress(done, len(shots_there))
+    if passed:
+        log.warning(
+            "evaluate.cold_start: task %r, target %r: %d draws of labels show one label or text alone, which teach "
+            "nothing, and are passed over",
+            drawn.task, drawn.target, passed,
+        )  # fmt: skip
     return {"n": len(scored), "draws": len(drawn.ranks), "points": points}
 
 

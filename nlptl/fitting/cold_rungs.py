@@ -12,6 +12,7 @@ import torch
 from nlptl.contracts import Floats, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
+from nlptl.errors import DataError
 from nlptl.evaluate._scores import correct
 from nlptl.evaluate.baselines import fit_baselines
 from nlptl.fitting.contrast import Lesson, learn
@@ -39,7 +40,7 @@ class Cold:
     """One task of one target as it is served before it has labels.
 
     Attributes:
-        sources: the head that other domains' labels teach, where there are any.
+        sources: the head that other domains' labels teach, where there are any that folds can divide.
         named: by reading, the prior mean of what the labels are called, where they are called something.
         fresh: the encoder to be copied, where the recipe asks for contrasts.
     """
@@ -66,7 +67,11 @@ class Cold:
         )  # fmt: skip
         if len(np.unique(corpus.encoded[name][taught])) < 2:
             return cold
-        sources = solve_head(task, cold.vectors(taught), corpus.encoded[name][taught], cold.folds(taught, 0, True))
+        try:
+            folds = cold.folds(taught, 0, True)
+        except DataError:
+            return cold
+        sources = solve_head(task, cold.vectors(taught), corpus.encoded[name][taught], folds)
         return replace(cold, sources=sources, scaling=Scaling.of(setting.vectors.of(taught, sources.reading)))
 
     def vectors(self, rows: Ints) -> dict[str, Floats]:
@@ -75,12 +80,24 @@ class Cold:
             reading: self.setting.vectors.of(rows, reading) for reading in CHOICES[self.setting.recipe.encoder.pool]
         }
 
+    def texts(self, rows: Ints) -> Ints:
+        """(rows,) numbers, the same for equal texts."""
+        return np.unique(self.setting.corpus.texts[rows].astype(str), return_inverse=True)[1].astype(np.int64)
+
+    def can_teach(self, rows: Ints) -> bool:
+        """Whether ``rows`` show two labels and two texts, so that folds can be made of them."""
+        labels = self.setting.corpus.encoded[self.task.name][rows]
+        return len(np.unique(self.texts(rows))) > 1 and len(np.unique(labels)) > 1
+
     def folds(self, rows: Ints, seed: int, sources: bool = False) -> Folds:
-        """Over ``rows``; equal texts stay together."""
+        """Over ``rows``; equal texts stay together.
+
+        Raises:
+            DataError: they cannot be divided.
+        """
         corpus = self.setting.corpus
-        _, groups = np.unique(corpus.texts[rows].astype(str), return_inverse=True)
         return make_folds(
-            labels=corpus.encoded[self.task.name][rows], domains=corpus.domains[rows], groups=groups.astype(np.int64),
+            labels=corpus.encoded[self.task.name][rows], domains=corpus.domains[rows], groups=self.texts(rows),
             target_labels=0 if sources else len(rows), seed=seed,
         )  # fmt: skip
 
@@ -116,7 +133,7 @@ def without_labels(cold: Cold) -> dict[str, Right]:
 
 
 def of_labels(cold: Cold, shown: Ints, draw: int) -> dict[str, Right]:
-    """The rungs and baselines that the labels of the rows ``shown`` teach."""
+    """The rungs and baselines that the labels of the rows ``shown`` teach, which ``can_teach``."""
     setting, task = cold.setting, cold.task
     classes, folds, vectors = setting.corpus.encoded[task.name][shown], cold.folds(shown, draw), cold.vectors(shown)
     baselines = fit_baselines(
@@ -163,6 +180,7 @@ def _contrasted(cold: Cold, below: Solved, shown: Ints, folds: Folds, draw: int)
             texts=texts, pairs=pairs, tasks={name: cold.task},
             classes={name: corpus.encoded[name][shown]}, folds={name: folds},
             frozen={name: Body(setting.vectors.of(shown, below.reading), toward)}, seed=draw,
+            alike=cold.texts(shown), alone=True,
         )
     )  # fmt: skip
     if found.backbone is None:

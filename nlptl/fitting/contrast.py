@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from nlptl.contracts import UNLABELLED, Ints, Task
 from nlptl.encoder.backbone import Backbone
 from nlptl.encoder.store import encode
 from nlptl.encoder.tokens import tokenize
-from nlptl.fitting.climb import wins
+from nlptl.fitting.climb import once_a_text, wins
 from nlptl.fitting.heads import directions_of_names
 from nlptl.fitting.setting import Setting, SolvedTurn, teaching
 from nlptl.fitting.train import Taught, train_model
@@ -34,6 +34,7 @@ from nlptl.tune.contrastive import Contrastive
 from nlptl.tune.frozen import Frozen
 
 Choices = Mapping[str, Choice]
+Decided = TypeVar("Decided")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,8 @@ class Lesson:
         classes: by task, (rows,) classes, −1 where there is no label.
         folds: by task, (teaching, held-out) positions among all rows.
         frozen: by task, the vectors of all rows that the rung below reads, with its prior's directions.
+        alike: (rows,) numbers, the same for copies of one text; None: no row is a copy.
+        alone: whether this process works by itself, while others wait for it or where there are none.
     """
 
     tune: Contrastive
@@ -62,6 +65,12 @@ class Lesson:
     folds: Mapping[str, Folds]
     frozen: Mapping[str, Body]
     seed: int
+    alike: Ints | None = None
+    alone: bool = False
+
+    def decide(self, decided: Decided) -> Decided:
+        """What the first process decided, where all of them work."""
+        return decided if self.alone else of_first(decided)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +123,7 @@ def _lesson(setting: Setting, turn: Turn, solved: SolvedTurn, seed: int) -> Less
         fresh=load_backbone(recipe.encoder, device=setting.accelerator.device),
         precision=setting.precision,
         texts=texts, pairs=pairs, tasks=corpus.tasks, classes=classes, folds=folds, frozen=frozen, seed=seed,
+        alike=corpus.texts_among(turn.teach),
     )  # fmt: skip
 
 
@@ -121,9 +131,9 @@ def learn(lesson: Lesson) -> Contrasted:
     """Train a body without each fold to choose how far to go, then, where that wins, one with all rows.
 
     Held-out rows are looked at after every ``check_steps`` batches, and training ends where they are no better for it.
-    Every process does all of it, and goes by what the first one found. The rung wins where the mean loss that it saves
-    on held-out rows, over the solved head on the frozen encoder at its best on the same folds, is above that mean's
-    standard error; by ``keep: always`` that head is not asked.
+    Every process does all of it, and goes by what the first one found (``Lesson.alone``: there is no other). The rung
+    wins where the mean loss that it saves on held-out texts, over the solved head on the frozen encoder at its best on
+    the same folds, is above that mean's standard error; by ``keep: always`` that head is not asked.
     """
     folds = merged(lesson.folds, lesson.classes, lesson.tune.folds)
     if folds is None:
@@ -141,7 +151,7 @@ def learn(lesson: Lesson) -> Contrasted:
             for body in bodies:
                 body.advance(min(lesson.tune.check_steps, lesson.tune.steps - steps))
                 progress(sum(each.steps for each in bodies), lesson.tune.steps * len(bodies))
-            now = of_first(_choices(lesson, folds, _read_each(lesson, bodies)))
+            now = lesson.decide(_choices(lesson, folds, _read_each(lesson, bodies)))
             if best is not None and _losses(now).mean() >= _losses(best[1]).mean():
                 break
             steps = bodies[0].steps
@@ -151,20 +161,22 @@ def learn(lesson: Lesson) -> Contrasted:
         {"rung": "contrastive", "validation loss": float(_losses(best[1]).mean()), "won": True, "steps": best[0]}
     ]
     if lesson.tune.keep == "won":
-        below = _losses(of_first(_choices(lesson, folds, lambda name: [lesson.frozen[name]] * len(folds[name]))))
-        won = wins(_losses(best[1]), below)
+        frozen = _choices(lesson, folds, lambda name: [lesson.frozen[name]] * len(folds[name]))
+        below, texts = _losses(lesson.decide(frozen)), _texts(lesson, folds)
+        won = wins(once_a_text(_losses(best[1]), texts), once_a_text(below, texts))
         tried = [{"rung": "frozen", "validation loss": float(below.mean()), "won": True}, {**tried[0], "won": won}]
         if not won:
             return Contrasted(None, {}, tried)
     last = _body(lesson, lesson.classes)
     last.advance(best[0])
-    last.take_first()
+    if not lesson.alone:
+        last.take_first()
     heads = {}
     for name, task in lesson.tasks.items():
         rows = np.flatnonzero(lesson.classes[name] != UNLABELLED).astype(np.int64)
         [read] = _read_each(lesson, [last])(name)
         heads[name] = solve_chosen(task, lesson.reading, read, lesson.classes[name], rows, best[1][name])
-    return Contrasted(last.backbone, of_first(heads), tried)
+    return Contrasted(last.backbone, lesson.decide(heads), tried)
 
 
 def merged(folds: Mapping[str, Folds], classes: Mapping[str, Ints], most: int) -> dict[str, Folds] | None:
@@ -232,3 +244,9 @@ def _choices(lesson: Lesson, folds: Mapping[str, Folds], bodies: Callable[[str],
 
 def _losses(choices: Choices) -> Any:
     return np.concatenate([choice.losses for choice in choices.values()])
+
+
+def _texts(lesson: Lesson, folds: Mapping[str, Folds]) -> Ints:
+    """For each of ``_losses`` the number of its text, the same for copies."""
+    rows = np.concatenate([held for name in lesson.tasks for _, held in folds[name]])
+    return rows if lesson.alike is None else lesson.alike[rows]

@@ -32,6 +32,11 @@ class Corpus:
     """Of the rows of ``dataset``: the id of the first scored row whose text is the same, or nearly; else its own."""
     origins: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Of the rows beyond those of ``dataset``, which are views made by ``augment``: the rows that they are views of."""
+    known: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Rows whose texts taught the run that this one goes on from: they may teach again, and judge nothing."""
+    alike: Ints | None = None
+    """(rows of ``dataset``,) near-duplicate groups of those that teach or validate, where losses of rows are compared;
+    else None."""
 
     @classmethod
     def of(cls, dataset: Dataset, heads: Mapping[str, Head], *, blind: bool = False) -> Corpus:
@@ -60,6 +65,16 @@ class Corpus:
     def hashes(self, rows: Ints) -> Hashes:
         """(rows,) what tells whether texts are the same, once case, spacing and punctuation are taken away."""
         return hashes(*self.texts_of(rows))
+
+    def fresh(self, rows: Ints) -> npt.NDArray[np.bool_]:
+        """(rows,) bool: which of ``rows`` may judge, since the run that this one goes on from does not know them."""
+        return ~np.isin(rows, self.known)
+
+    def texts_among(self, rows: Ints) -> Ints:
+        """(rows,) numbers, the same for copies, exact or near, where such were looked for; a view has its row's."""
+        own, views = rows.copy(), rows >= len(self.dataset)
+        own[views] = self.origins[rows[views] - len(self.dataset)]
+        return own if self.alike is None else self.alike[own]
 
     def labelled(self, task: str, rows: Ints) -> Ints:
         """Those of ``rows`` that have a label for ``task``."""

@@ -11,7 +11,8 @@ from made_mail import mail
 from tiny_bodies import tiny_body
 
 import nlptl
-from nlptl.fitting.climb import wins
+from nlptl.fitting import augment, climb
+from nlptl.fitting.climb import once_a_text, wins
 from nlptl.fitting.layers import top_layers, with_layers
 
 
@@ -23,7 +24,9 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
         "train": {"max_steps": 4, "batch_tokens": 256},
         "evaluate": {"bootstrap": 100},
     }
-    return nlptl.Recipe(**{name: {**settings.get(name, {}), **sections.get(name, {})} for name in settings | sections})
+    for name, section in sections.items():
+        settings[name] = {**settings.get(name, {}), **section} if isinstance(section, dict) else section
+    return nlptl.Recipe(**settings)
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +135,34 @@ def test_a_rung_that_wins_is_shipped(tiny_encoder: Path, tmp_path: Path) -> None
 def test_choosing_without_rows_to_choose_by_is_refused(tiny_encoder: Path, table: Path) -> None:
     with pytest.raises(nlptl.RecipeError, match=r"tune.kind: auto chooses on teaching rows held back"):
         recipe(tiny_encoder, table, tune={"kind": "auto"})
+
+
+def test_copies_of_one_text_are_one_piece_of_evidence() -> None:
+    losses = once_a_text(np.array([1.0, 3.0, 5.0, 7.0]), np.array([4, 9, 4, 9]))
+    assert losses.tolist() == [3.0, 5.0]
+    template = np.repeat([0, 1, 2], [30, 1, 1])
+    dear, cheap = np.repeat([0.5, 1.2, 0.9], [30, 1, 1]), np.ones(32)
+    assert wins(dear, cheap) and not wins(once_a_text(dear, template), once_a_text(cheap, template))
+
+
+@pytest.mark.parametrize(
+    ("sections", "module", "texts"),
+    [
+        ({"tune": {"kind": "auto", "rungs": ["lora"]}, "train": {"validation": 0.3, "max_steps": 1}}, climb, 12),
+        ({"augment": [{"kind": "eda"}]}, augment, 40),
+    ],
+    ids=["rungs", "augmentation"],
+)
+def test_distinct_texts_choose(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any], module: Any,
+    texts: int,
+) -> None:  # fmt: skip
+    """Each of forty mails is there twice, but for its case; of eighty rows 24 are held back."""
+    asked: list[int] = []
+    monkeypatch.setattr(module, "wins", lambda dear, cheap: bool(asked.append(len(dear))))
+    rows = mail(people=("ann",)).assign(split="train")
+    scored = mail(people=("ann",), seed=1).assign(split="test")
+    pd.concat([rows, rows.assign(text=rows.text.str.upper()), scored]).to_parquet(tmp_path / "mail.parquet")
+    made = recipe(tiny_encoder, tmp_path / "mail.parquet", data={"split": "split"}, **sections)
+    nlptl.fit(made, out=tmp_path / "run")
+    assert asked == [texts]

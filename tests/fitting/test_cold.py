@@ -1,9 +1,11 @@
 """The curve of labels: nested draws, every system on the same rows, and nothing else changed by it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_mail import mail
 
@@ -131,3 +133,45 @@ def test_a_head_that_was_taken_is_no_name(tiny_encoder: Path, table: Path, tmp_p
     run = nlptl.fit(recipe(tiny_encoder, table, heads=plain, encoder=taken), out=tmp_path / "run")
     systems = [set(point["systems"]) for point in run.results["curves"]["spam"]["ann"]["points"]]
     assert systems[0] == {"sources"} and not any({"label_names", "names+labels"} & found for found in systems)
+
+
+def few(unscored: pd.DataFrame, folder: Path, people: tuple[str, ...] = ("ann", "bob", "cid", "dan")) -> Path:
+    """A table in which ``unscored`` are the rows of ann that are not scored, by an official split."""
+    rows = mail(people=people).assign(split="train")
+    rows.loc[rows.user == "ann", "split"] = "test"
+    pd.concat([rows, unscored.assign(user="ann", split="train")]).to_parquet(folder / "mail.parquet")
+    return folder / "mail.parquet"
+
+
+SPLIT: dict[str, Any] = {"data": {"split": "split"}, "evaluate": {"cold_start": {"shots": [0, 1], "seeds": 4}}}
+
+
+def test_labels_that_are_all_alike_teach_no_point_and_end_no_run(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ham = pd.DataFrame({"text": ["the report is here", "gas for the company"], "label": "ham"})
+    run = nlptl.fit(recipe(tiny_encoder, few(ham, tmp_path), **SPLIT), out=tmp_path / "run")
+    [point] = run.results["curves"]["spam"]["ann"]["points"]
+    assert point["shots"] == 0 and "sources" in point["systems"]
+    assert "target 'ann': 4 draws of labels show one label or text alone" in caplog.text
+
+
+def test_a_draw_of_one_text_is_passed_over(
+    tiny_encoder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of two hams has the text of the one spam."""
+    texts = ["win a prize now", "win a prize now", "gas for all"]
+    rows = pd.DataFrame({"text": texts, "label": ["spam", "ham", "ham"]})
+    run = nlptl.fit(recipe(tiny_encoder, few(rows, tmp_path), **SPLIT), out=tmp_path / "run")
+    _, one = run.results["curves"]["spam"]["ann"]["points"]
+    assert one["shots"] == 1 and 0 < one["systems"]["labels"]["accuracy"] < 1
+    assert re.search("target 'ann': [123] draws of labels", caplog.text)
+
+
+def test_a_point_that_nothing_answers_is_left_out(tiny_encoder: Path, tmp_path: Path) -> None:
+    """Nobody else teaches, and labels are called nothing: without labels there is no system."""
+    plain = {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "prior": None, "names": None}}
+    rows = few(mail(people=("ann",), seed=1)[["text", "label"]], tmp_path, people=("ann",))
+    made = recipe(tiny_encoder, rows, **SPLIT, heads=plain, transfer={"target_labels": "all"})
+    run = nlptl.fit(made, out=tmp_path / "run")
+    assert [point["shots"] for point in run.results["curves"]["spam"]["ann"]["points"]] == [1]

@@ -9,6 +9,7 @@ import pytest
 from made_mail import mail
 
 import nlptl
+from nlptl.fitting import contrast
 from nlptl.fitting.contrast import merged
 
 WORDS = [
@@ -118,3 +119,20 @@ def test_folds_are_joined_unless_that_leaves_no_pair() -> None:
     assert joined is not None
     assert [held.tolist() for _, held in joined["t"]] == [[0, 1, 2, 3, 8, 9, 10, 11], [4, 5, 6, 7]]
     assert [teach.tolist() for teach, _ in joined["t"]] == [[4, 5, 6, 7], [0, 1, 2, 3, 8, 9, 10, 11]]
+
+
+def test_distinct_texts_say_whether_it_wins(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of forty mails is there twice, but for its case."""
+    asked: list[int] = []
+    monkeypatch.setattr(contrast, "wins", lambda dear, cheap: bool(asked.append(len(dear))))
+    rows = mail(people=("ann",)).assign(split="train")
+    scored = mail(people=("ann",), seed=1).assign(split="test")
+    pd.concat([rows, rows.assign(text=rows.text.str.upper()), scored]).to_parquet(tmp_path / "mail.parquet")
+    made = recipe(
+        tiny_encoder, tmp_path / "mail.parquet", data={"split": "split"}, transfer={"target_labels": "all"},
+        tune={"steps": 1},
+    )  # fmt: skip
+    nlptl.fit(made, out=tmp_path / "run")
+    assert asked == [40]
