@@ -16,7 +16,7 @@ from nlptl.evaluate.compare import holm, mcnemar
 from nlptl.evaluate.predictions import MODEL
 from nlptl.fitting.answers import inputs
 from nlptl.fitting.matrix import can_teach, unweighed, with_task
-from nlptl.fitting.turn import SOLVED, Outcome, solve_turn
+from nlptl.fitting.turn import Outcome, solve_turn
 
 if TYPE_CHECKING:
     from nlptl.evaluate.predictions import Scored
@@ -84,7 +84,8 @@ def _joined(sides: Sequence[Side], name: str) -> Rights:
 def _sides(
     setting: Setting, planned: Planned, outcomes: Mapping[tuple[int, str], Outcome], task: str
 ) -> dict[str, list[Side]]:
-    """By target: its sides under each seed; a target whose own labels cannot teach a head is left out."""
+    """By target: its sides under each seed; a target whose own labels cannot teach a head, or none of whose rows is
+    scored, is left out."""
     found: dict[str, list[Side]] = {}
     domains = setting.corpus.domains
     for seed, turn, groups in planned:
@@ -93,6 +94,8 @@ def _sides(
             if here.all() or not can_teach(setting, task, replace(turn, teach=turn.teach[here]), groups[here]):
                 continue
             part = next(s for s in outcomes[seed, turn.name].scored if s.task == task).of_domain(target)
+            if not len(part.ids):
+                continue
             alone = replace(turn, teach=turn.teach[here], labels_of_target=int(here.sum()))
             found.setdefault(target, []).append(
                 Side(seed, turn, groups, part, _rights(unweighed(setting), alone, groups[here], task, target, seed))
@@ -104,9 +107,10 @@ def _harmed_by(setting: Setting, task: str, target: str, sides: Sequence[Side], 
     """The sources without which the solved head gains on the target's scored rows, with the gain and its p value by
     Holm over all sources that were tried."""
     rows: list[dict[str, Any]] = []
+    whole_of = [_rights(setting, side.turn, side.groups, task, target, side.seed) for side in sides]
     sources = sorted({str(name) for side in sides for name in set(setting.corpus.domains[side.turn.teach]) - {target}})
     for source in sources:
-        pairs = list(_with_and_without(setting, task, target, source, sides))
+        pairs = list(_with_and_without(setting, task, target, source, sides, whole_of))
         if not pairs:
             continue
         whole, without, copies = (np.concatenate(column) for column in zip(*pairs, strict=True))
@@ -118,18 +122,17 @@ def _harmed_by(setting: Setting, task: str, target: str, sides: Sequence[Side], 
 
 
 def _with_and_without(
-    setting: Setting, task: str, target: str, source: str, sides: Sequence[Side]
+    setting: Setting, task: str, target: str, source: str, sides: Sequence[Side], whole_of: Sequence[Rights]
 ) -> Iterator[tuple[Rights, Rights, npt.NDArray[Any]]]:
-    for side in sides:
+    for side, whole in zip(sides, whole_of, strict=True):
         kept = setting.corpus.domains[side.turn.teach] != source
         less = replace(side.turn, teach=side.turn.teach[kept])
         if kept.all() or not can_teach(setting, task, less, side.groups[kept]):
             continue
-        solved = side.part.probabilities.get(SOLVED, side.part.probabilities[MODEL])
         left = set(setting.corpus.domains[less.teach]) - set(side.turn.targets)
         taught_by = setting if len(left) > 1 else unweighed(setting)
         without = _rights(taught_by, less, side.groups[kept], task, target, side.seed)
-        yield correct(solved, side.part.labels), without, side.part.copies
+        yield whole, without, side.part.copies
 
 
 def _rights(setting: Setting, turn: Turn, groups: Ints, task: str, target: str, seed: int) -> Rights:

@@ -1,7 +1,9 @@
 """Negative transfer is flagged where it was made, with the sources that made it, and nowhere else."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from made_mail import mail
@@ -9,26 +11,31 @@ from made_mail import mail
 import nlptl
 
 
-def run(table: pd.DataFrame, encoder: Path, folder: Path, **transfer: object) -> nlptl.Run:
+def run(
+    table: pd.DataFrame, encoder: Path, folder: Path, sections: dict[str, Any] | None = None, **transfer: object
+) -> nlptl.Run:
     table.to_parquet(folder / "mail.parquet")
-    return nlptl.fit(
-        nlptl.Recipe(
-            data={"kind": "parquet", "path": str(folder / "mail.parquet"), "domain": "user"},
-            transfer={"hold_out": 0.5, "near": 1.0, **transfer},
-            encoder={"model": str(encoder), "max_length": 24, "pool": "last"},
-            heads={"spam": {"kind": "linear", "column": "label"}},
-            evaluate={"bootstrap": 100, "negative_transfer": True},
-        ),
-        out=folder / "run",
-    )
+    settings = {
+        "data": {"kind": "parquet", "path": str(folder / "mail.parquet"), "domain": "user"},
+        "transfer": {"hold_out": 0.5, "near": 1.0, **transfer},
+        "encoder": {"model": str(encoder), "max_length": 24, "pool": "last"},
+        "heads": {"spam": {"kind": "linear", "column": "label"}},
+        "evaluate": {"bootstrap": 100, "negative_transfer": True},
+    }
+    return nlptl.fit(nlptl.Recipe(**settings | (sections or {})), out=folder / "run")
+
+
+def turned(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` in which dee calls spam what all others call ham."""
+    dee = table["user"] == "dee"
+    table.loc[dee, "label"] = table.loc[dee, "label"].map({"ham": "spam", "spam": "ham"})
+    return table
 
 
 @pytest.fixture(scope="module")
 def contrary(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> nlptl.Run:
     """Three agree; dee calls spam what they call ham."""
-    table = mail(rows=120)
-    turned = table["user"] == "dee"
-    table.loc[turned, "label"] = table.loc[turned, "label"].map({"ham": "spam", "spam": "ham"})
+    table = turned(mail(rows=120))
     table.loc[table["user"] == "ann", "user"] = "<b>ann"
     return run(table, tiny_encoder, tmp_path_factory.mktemp("contrary"), target=["dee", "cy"])
 
@@ -54,9 +61,7 @@ def test_sources_that_are_weighed_are_left_out_in_turn_too(
     tiny_encoder: Path, tmp_path: Path, people: tuple[str, ...]
 ) -> None:
     """Of two sources one is left, which has nothing to be weighed against; of one, nobody."""
-    table = mail(rows=120, people=people)
-    turned = table["user"] == "dee"
-    table.loc[turned, "label"] = table.loc[turned, "label"].map({"ham": "spam", "spam": "ham"})
+    table = turned(mail(rows=120, people=people))
     if len(people) == 2:
         with pytest.raises(nlptl.RecipeError, match="compares source domains"):
             run(table, tiny_encoder, tmp_path, target="dee", weigh="similarity")
@@ -71,3 +76,25 @@ def test_without_labels_of_the_target_nobody_can_say(
     unseen = run(mail(), tiny_encoder, tmp_path, target="dee", target_labels=0)
     assert unseen.results["negative_transfer"] == []
     assert "nobody can say whether transfer hurt" in caplog.text
+
+
+def test_what_training_held_back_is_no_gain_of_leaving_a_source_out(tiny_encoder: Path, tmp_path: Path) -> None:
+    """The served model was taught by half of the rows; with and without a source, heads are solved on all of them."""
+    table = turned(mail(rows=120, people=("ann", "bob", "dee")))
+    (tmp_path / "solved").mkdir()
+    [solved] = run(table, tiny_encoder, tmp_path / "solved", target="dee").results["negative_transfer"]
+    trained = {"tune": {"kind": "lora", "rank": 2}, "train": {"validation": 0.5, "lr": 1e-9, "batch_rows": 64}}
+    [row] = run(table, tiny_encoder, tmp_path, sections=trained, target="dee").results["negative_transfer"]
+    assert row["negative_transfer"] and row["accuracy"] != solved["accuracy"]
+    assert row["harmed_by"] == solved["harmed_by"]
+
+
+def test_a_target_without_a_scored_row_is_left_out(tiny_encoder: Path, tmp_path: Path) -> None:
+    """It has labels to be taught by, and none to be judged by."""
+    table = turned(mail(rows=120))
+    table["split"] = np.resize(["train", "test"], len(table))
+    table.loc[(table["user"] == "cy") & (table["split"] == "test"), "label"] = None
+    split = {"data": {"kind": "parquet", "path": str(tmp_path / "mail.parquet"), "domain": "user", "split": "split"}}
+    rows = run(table, tiny_encoder, tmp_path, sections=split, target=["cy", "dee"], hold_out=None)
+    [row] = rows.results["negative_transfer"]
+    assert row["target"] == "dee" and row["negative_transfer"] and row["p_holm"] <= 0.05
