@@ -28,10 +28,8 @@ from nlptl.saved.taken import load_backbone
 from nlptl.train.gather import while_others_wait
 from nlptl.train.lanes import train_lanes
 from nlptl.transfer.plan import Turn
-from nlptl.tune._shelf import Shelf, adapter_id, index, put_away
+from nlptl.tune._shelf import Shelf, adapter_id, index, put_away, write_whole
 from nlptl.tune.lora import Lora
-
-MADE_BY = "made_by.json"
 
 
 def apart(recipe: Recipe) -> bool:
@@ -98,8 +96,9 @@ def train_bank(
 ) -> Shelf:
     """Train an adapter for each domain, ``lanes.tune.together`` at a time, and serve them from a shelf.
 
-    Each domain's training is the one that it would have alone, so neither their number nor their order matters. What
-    is finished stays on the shelf, and a resumed run goes on with the next.
+    Each domain has the rows, batches, rates and first weights that it would have alone, so that neither their number
+    nor their order matters, but for ``train.dropout``, whose draws depend on who shares a wave. What is finished stays
+    on the shelf, what was logged of it beside it, and a resumed run goes on with the next wave.
 
     Args:
         network: the encoder, not adapted, with the heads that all domains start from; it is given the bank.
@@ -120,10 +119,11 @@ def train_bank(
         rows = np.concatenate([rows_of[domain] for domain in wave])
         slots = np.repeat(np.arange(1, len(wave) + 1), [len(rows_of[domain]) for domain in wave])
         order = np.argsort(rows, kind="stable")
+        logged: list[dict[str, Any]] = []
         with bar(f"train {len(wave)} adapters") as progress:
             train_lanes(
                 network, bank, examples(rows[order]), slots[order], settings=lanes.train, seed=lanes.seed,
-                accelerator=lanes.accelerator, log=_by_domain(lanes.log, wave), progress=progress,
+                accelerator=lanes.accelerator, log=_by_domain(logged.append, lanes.log, wave), progress=progress,
             )  # fmt: skip
         finished += wave
         with while_others_wait():
@@ -131,24 +131,34 @@ def train_bank(
                 for slot, domain in enumerate(wave, start=1):
                     put_away(bank, slot, domain, folder, base)
                 index(bank, finished, folder, base)
-                (folder / MADE_BY).write_text(json.dumps(lanes.fingerprint), encoding="utf-8")
+                told = {"fingerprint": lanes.fingerprint, "domains": wave, "log": logged}
+                _ended(folder).mkdir(exist_ok=True)
+                write_whole(_ended(folder) / f"{len(finished):06d}.json", json.dumps(told))
     with while_others_wait():
         if not finished and lanes.accelerator.is_main_process:
             index(bank, [], folder, base)
     return Shelf(folder, bank)
 
 
+def _ended(folder: Path) -> Path:
+    """Beside the shelf in ``folder``: a file for each wave that has ended and been put away, in order."""
+    return folder.with_name(f"{folder.name}.waves")
+
+
 def _finished(lanes: Lanes) -> list[str]:
-    """The domains whose adapters an interrupted run has put away."""
-    marker = lanes.folder / MADE_BY
-    if not lanes.resume or not marker.is_file():
-        return []
-    if json.loads(marker.read_text(encoding="utf-8")) != lanes.fingerprint:
-        raise RunError(
-            f"the adapters in {lanes.folder} were made by another recipe, other data or another encoder; run without "
-            "--resume, or into another folder with --out."
-        )
-    return list(json.loads((lanes.folder / "domains.json").read_text(encoding="utf-8")))
+    """The domains whose adapters an interrupted run has put away; what it logged of them is logged again."""
+    finished: list[str] = []
+    for file in sorted(_ended(lanes.folder).glob("*.json")) if lanes.resume else ():
+        wave = json.loads(file.read_text(encoding="utf-8"))
+        if wave["fingerprint"] != lanes.fingerprint:
+            raise RunError(
+                f"the adapters in {lanes.folder} were made by another recipe, other data or another encoder; run "
+                "without --resume, or into another folder with --out."
+            )
+        finished += wave["domains"]
+        for entry in wave["log"]:
+            lanes.log(entry)
+    return finished
 
 
 def _waves(domains: Sequence[str], size: int) -> Iterator[list[str]]:
@@ -163,6 +173,14 @@ def _seed(seed: int, domain: str) -> int:
     )
 
 
-def _by_domain(log: Callable[[dict[str, Any]], None], wave: Sequence[str]) -> Callable[[dict[str, Any]], None]:
-    """``log`` with losses by the domain's name instead of its slot."""
-    return lambda entry: log(entry | {"losses": {wave[slot - 1]: loss for slot, loss in entry["losses"].items()}})
+def _by_domain(
+    keep: Callable[[dict[str, Any]], None], log: Callable[[dict[str, Any]], None], wave: Sequence[str]
+) -> Callable[[dict[str, Any]], None]:
+    """What gives ``keep`` and ``log`` each entry, its losses by the domain's name instead of its slot."""
+
+    def told(entry: dict[str, Any]) -> None:
+        named = entry | {"losses": {wave[slot - 1]: loss for slot, loss in entry["losses"].items()}}
+        keep(named)
+        log(named)
+
+    return told

@@ -53,8 +53,15 @@ def index(bank: Bank, domains: Sequence[str], folder: Path, base_name: str) -> N
     """Say which domains the shelf in ``folder`` has adapters of, and how they are shaped."""
     folder.mkdir(parents=True, exist_ok=True)
     known = {domain: adapter_id(domain) for domain in domains}
-    (folder / INDEX).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_whole(folder / INDEX, json.dumps(known, indent=1, ensure_ascii=False))
     write_config(bank, folder, base_name)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write ``file`` whole or not at all: a kill leaves what was there."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
 
 
 def write_config(bank: Bank, folder: Path, base_name: str) -> None:

@@ -150,6 +150,10 @@ def test_a_run_that_was_stopped_goes_on_with_the_next_users(
     again = nlptl.fit(made, out=tmp_path / "run", resume=True)
     assert trained == [2, 0, 2]
     assert json.dumps(again.results["tasks"]) == json.dumps(run.results["tasks"])
+    logs = [(folder / "metrics.jsonl").read_text() for folder in (run.folder, tmp_path / "run")]
+    assert logs[0] == logs[1]
+    nlptl.fit(made, out=tmp_path / "run", resume=True)
+    assert trained == [2, 0, 2] and (tmp_path / "run" / "metrics.jsonl").read_text() == logs[0]
 
 
 @pytest.mark.parametrize(

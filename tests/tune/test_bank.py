@@ -207,3 +207,15 @@ def test_names_that_folders_cannot_hold_are_hashed(shelf: Path) -> None:
     assert tuple(known) == PEOPLE == Shelf(shelf, stacked(tiny_body("bert"))).domains
     assert all(np.char.isalnum(folder) and (shelf / folder).is_dir() for folder in known.values())
     assert len(set(known.values())) == len(PEOPLE)
+
+
+def test_a_kill_leaves_the_index_as_it_was(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(file: Path, text: str, **_: object) -> None:
+        file.write_bytes(text[:3].encode())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt):
+            index(stacked(tiny_body("bert")), [*PEOPLE, "new"], shelf, "team/encoder")
+    assert Shelf(shelf, stacked(tiny_body("bert"))).domains == PEOPLE
