@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.encoders import as_encoder
 from nlptl.fitting.folder import RECIPE, differing
 from nlptl.recipe import Recipe
-from nlptl.saved.taken import load_backbone
+from nlptl.recipe.rules_chain import nothing_to_take
+from nlptl.saved.taken import is_run, load_backbone
 from nlptl.transfer.rows import read_apart
 
 log = logging.getLogger("nlptl")
@@ -51,9 +52,14 @@ def run_before(
     recipe: Recipe, folder: Path, *, resume: bool, accelerator: Accelerator, fit: Callable[..., Any]
 ) -> Recipe:
     """``recipe`` with the run folder of its section ``before``, beside ``folder``, as its encoder; that run is made by
-    ``fit`` unless it is there, whole, and no stage of the chain has another recipe, other data or another encoder."""
+    ``fit`` unless it is there, whole, and no stage of the chain has another recipe, other data or another encoder.
+
+    Raises:
+        RecipeError: nothing in that run's encoder learns, and nothing else of it is taken.
+    """
     if recipe.before is None:
         return recipe
+    _leaves_something(recipe.before, recipe.encoder.take)
     stage = Stage.of(recipe, folder)
     accelerator.wait_for_everyone()  # all have looked before one of them changes the folder
     if stage.whole:
@@ -64,6 +70,18 @@ def run_before(
         fit(recipe.before, out=stage.folder, resume=resume and stage.changed is None)
         accelerator.wait_for_everyone()
     return going_on(recipe, stage.folder)
+
+
+def _leaves_something(before: Recipe, take: Sequence[str]) -> None:
+    """Whether the encoder of ``before`` is another than the one that it begins from; asked before it is run.
+
+    Raises:
+        RecipeError: it is not, and no head is taken.
+    """
+    models = before.encoder.among or (before.encoder.model,)
+    begins_anew = before.before is None and not any(is_run(model) for model in models)
+    if begins_anew and not before.tune.learns and "heads" not in take:
+        raise RecipeError(f"before.tune.kind: {nothing_to_take(before)}")
 
 
 def after_before(recipe: Recipe) -> Recipe:

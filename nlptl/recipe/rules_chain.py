@@ -40,9 +40,17 @@ def runs_have_their_own_folder(before: Any, name: Any) -> Problems:
 
 
 def first_leaves_one_model(before: Any, encoder: Any) -> Problems:
-    """Whether there is one model to go on from."""
+    """Whether there is one model to go on from, in which something has learned that is taken."""
     if before is None:
         return
+    if before.transfer.choose is not None:
+        yield (
+            ("before", "transfer", "choose"),
+            f"{before.transfer.choose} leaves a model for each target, and one is gone on from; set it to null.",
+        )
+    fresh = before.before is None and before.encoder.model == "default" and not before.encoder.among
+    if fresh and not before.tune.learns and "heads" not in encoder.take:
+        yield ("before", "tune", "kind"), nothing_to_take(before)
     if before.transfer.protocol != "joint":
         yield (
             ("before", "transfer", "protocol"),
@@ -54,6 +62,14 @@ def first_leaves_one_model(before: Any, encoder: Any) -> Problems:
             ("before", "tune", "per"),
             f"{per}: gives each {per} an adapter, and one is gone on from; set it to null, or encoder.take: [heads].",
         )
+
+
+def nothing_to_take(before: Any) -> str:
+    """What is wrong with a run that goes on from the encoder of ``before``, in which nothing learns."""
+    return (
+        f"{before.tune.kind} lets nothing in the encoder learn, and the encoder is what is gone on with; let it learn, "
+        "such as by lora, or take the heads: encoder.take: [body, heads]."
+    )
 
 
 def encoder_is_left_to_choose(encoder: Any, transfer: Any, evaluate: Any, data: Any) -> Problems:

@@ -124,6 +124,11 @@ TWO = {"topic": {"kind": "linear"}, "spam": {"kind": "linear", "column": "label"
         ({"before": None}, "encoder.model: before is the run of section before, and there is none"),
         ({"name": "topics"}, "before.name: 'topics' is the name of two runs"),
         ({"before": {"transfer": {"protocol": "leave_one_out"}}}, "before.transfer.protocol: leave_one_out makes"),
+        ({"before": {"transfer": {"choose": "auto"}}}, "before.transfer.choose: auto leaves a model for each target"),
+        (
+            {"before": {"encoder": {"model": "default"}, "tune": {"kind": "frozen"}}},
+            "before.tune.kind: frozen lets nothing in the encoder learn",
+        ),
         ({"before": {"tune": {"kind": "lora", "per": "domain"}}}, "before.tune.per: domain: gives each domain an"),
         ({"before": {"tune": {"kind": "lora", "per": "task"}, "heads": TWO}}, "before.tune.per: task: gives each task"),
         ({"before": {"train": {"lr": "fast"}}}, "train.lr: 'fast' is not a number"),
@@ -144,6 +149,24 @@ def test_mistakes_in_chains_are_told_with_all_others(
     with pytest.raises(nlptl.RecipeError) as told:
         nlptl.Recipe.load(tmp_path / "chain.yaml")
     assert words in str(told.value) and "chain.yaml:" in str(told.value)
+
+
+def test_an_encoder_that_learns_nothing_is_not_waited_for(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Of a folder only the run can tell whether it is an earlier run, which may have changed the encoder."""
+    frozen = settings["before"] | {"tune": {"kind": "frozen"}}
+    asked: list[Any] = []
+
+    def run(**changed: Any) -> None:
+        run_before(
+            nlptl.Recipe(**settings | {"before": frozen} | changed), tmp_path / "runs" / "spam", resume=False,
+            accelerator=Accelerator(), fit=lambda of, out, resume: asked.append(of.name),
+        )  # fmt: skip
+
+    with pytest.raises(nlptl.RecipeError, match=r"before\.tune\.kind: frozen lets nothing in the encoder learn"):
+        run()
+    assert asked == []
+    run(encoder=settings["encoder"] | {"take": ["body", "heads"]})
+    assert asked == ["topics"]
 
 
 def test_what_runs_first_may_extend_a_file_and_be_overridden(settings: dict[str, Any], tmp_path: Path) -> None:
