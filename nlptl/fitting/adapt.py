@@ -137,7 +137,7 @@ def corrected(
     ways = [way for way in setting.recipe.adapt if isinstance(way, LabelShift)]
     if not ways:
         return model, notes, {}
-    one_target(turn)
+    one_target(turn, what="adapt: label_shift estimates the shares of")
     target = logits_of(setting, solved.model, target_texts(turn, corpus.domains, kind=f"adapt: {ways[0].kind}"))
     heads, shifts = {}, {}
     for name, head in model.network.task_heads.items():

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from nlptl.contracts import Floats, Ints
-from nlptl.errors import RecipeError
 from nlptl.fitting.corpus import Corpus, Vectors
 from nlptl.heads._solved import Solved
 from nlptl.heads._weighted import solve_weighted
 from nlptl.transfer.distant import along, chain, distances
+from nlptl.transfer.needs import one_target, target_texts
 from nlptl.transfer.plan import Turn
 
 SOURCES = "sources"
@@ -32,17 +32,12 @@ def reach(
         always: train on the target's own texts even where nothing lies in between.
 
     Raises:
-        RecipeError: the turn serves several targets, or the target has no unlabelled text.
+        RecipeError: the turn serves several targets, or the target has no unlabelled text, once copies are left out.
     """
-    if len(turn.targets) > 1:
-        raise RecipeError(
-            f"transfer.through leads to one target, and one model is to serve {len(turn.targets)}; set "
-            "transfer.protocol: leave_one_out, or name one in transfer.target."
-        )
+    one_target(turn, what="transfer.through leads to")
+    target_texts(turn, corpus.domains, kind="transfer.through")
     [target] = turn.targets
     domains = corpus.domains[turn.unlabelled].astype(str)
-    if target not in domains:
-        raise RecipeError(f"transfer.through ends at the unlabelled texts of {target}, and there are none.")
     taught = corpus.labelled(name, turn.teach)
     between = sorted(set(domains) - {target, *turn.sources})
     start = vectors.of(taught, solved.reading)

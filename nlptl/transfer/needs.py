@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str, Task]) -> None:
-    """Whether ``turn`` has what ``adapt``, ``transfer.weigh``, ``calibrate``, ``anomaly`` and ``refit`` read.
+    """Whether ``turn`` has what ``adapt``, ``transfer.weigh``, ``transfer.through``, ``calibrate``, ``anomaly`` and
+    ``refit`` read.
 
     Raises:
         RecipeError: it lacks unlabelled texts or validation rows, has official ones that refit would have teach, has
@@ -42,10 +43,13 @@ def must_serve(recipe: Recipe, turn: Turn, dataset: Dataset, tasks: Mapping[str,
     validation_serves(recipe, turn, tasks, domains, labelled)
     for way in recipe.adapt:
         if way.kind == "label_shift":
-            one_target(turn)
+            one_target(turn, what="adapt: label_shift estimates the shares of")
             for task in tasks.values():
                 _losses_of_one_label(task)
         target_texts(turn, domains, kind=f"adapt: {way.kind}")
+    if recipe.transfer.through:
+        one_target(turn, what="transfer.through leads to")
+        target_texts(turn, domains, kind="transfer.through")
     if recipe.transfer.weigh == "equal":
         return
     for name, task in tasks.items():
@@ -131,16 +135,16 @@ def target_texts(turn: Turn, domains: npt.NDArray[Any], *, kind: str) -> Ints:
     return rows
 
 
-def one_target(turn: Turn) -> None:
-    """Whether label shares are those of one target.
+def one_target(turn: Turn, *, what: str) -> None:
+    """Whether the turn serves one target.
 
     Raises:
-        RecipeError: the turn serves several together.
+        RecipeError: it serves several together; ``what`` is said of one.
     """
     if len(turn.targets) > 1:
         raise RecipeError(
-            f"adapt: label_shift estimates the shares of one target, and turn {turn.name!r} serves "
-            f"{listed(turn.targets)} together. Name one transfer.target, or set transfer.protocol: leave_one_out."
+            f"{what} one target, and turn {turn.name!r} serves {listed(turn.targets)} together. Name one "
+            "transfer.target, or set transfer.protocol: leave_one_out."
         )
 
 

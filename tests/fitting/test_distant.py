@@ -99,3 +99,10 @@ def test_labels_of_domains_in_between_are_not_read(tiny_encoder: Path, tmp_path:
 def test_what_cannot_be_gone_through_is_said(tiny_encoder: Path, transfer: dict[str, Any], said: str) -> None:
     with pytest.raises(nlptl.RecipeError, match=said):
         recipe(tiny_encoder, mail(), **transfer)
+
+
+def test_several_targets_are_refused_before_an_earlier_run_is_cleared(tiny_encoder: Path, tmp_path: Path) -> None:
+    nlptl.fit(recipe(tiny_encoder, mail()), out=tmp_path / "run")
+    with pytest.raises(nlptl.RecipeError, match=r"transfer.through leads to one target, and turn 'all' serves cy, dee"):
+        nlptl.fit(recipe(tiny_encoder, mail(), target=["cy", "dee"]), out=tmp_path / "run")
+    assert (tmp_path / "run" / "results.json").is_file()
