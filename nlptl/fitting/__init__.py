@@ -28,6 +28,7 @@ from nlptl.fitting.clock import Clock
 from nlptl.fitting.cold import cold_rows
 from nlptl.fitting.conclude import Planned, conclude
 from nlptl.fitting.corpus import Corpus, Vectors
+from nlptl.fitting.earlier import with_earlier
 from nlptl.fitting.encoders import choose_encoder
 from nlptl.fitting.folder import RunFolder, lock
 from nlptl.fitting.gate import settle
@@ -43,14 +44,15 @@ from nlptl.progress import bar
 from nlptl.recipe import Recipe
 from nlptl.recipe.rules_heads import rungs_are_calibrated
 from nlptl.report.results import Results
-from nlptl.saved.parts import model_folder
-from nlptl.saved.taken import is_run, load_backbone, taken_heads
+from nlptl.saved.taken import load_backbone, taken_heads
 from nlptl.train.gather import first_ahead, while_others_wait
+from nlptl.transfer.labels import labels_are_left
 from nlptl.transfer.leaks import Leaks, Signatures, guard, guard_validation
 from nlptl.transfer.needs import validation_serves
 from nlptl.transfer.plan import Turn
 from nlptl.transfer.rows import every_turn, read_apart
-from nlptl.transfer.taught import Hashes, load_taught, scored_again
+from nlptl.tune.auto import Auto
+from nlptl.tune.contrastive import Contrastive
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -95,7 +97,7 @@ def fit(
     with clock("encode"):
         recipe, ranked = choose_encoder(recipe, corpus, *planned[0][1:], accelerator)
         backbone, precision = _backbone(recipe, accelerator)
-        earlier_texts, leaks["earlier"] = _earlier(recipe, corpus, planned)
+        corpus, planned, earlier_texts, leaks["earlier"] = with_earlier(recipe, corpus, planned)
         # Only now is it known that there will be something to put in an earlier run's place.
         folder.begin(asked, resume=resume, wait=accelerator.wait_for_everyone)
         folder.write_rejected(quarantine)
@@ -173,6 +175,7 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int], Corp
         if held_back and len(clean.validate):
             clean, leaks = guard_validation(clean, signatures, leaks=what, near=near)
             validation.append(leaks)
+        labels_are_left(turn, clean, corpus.tasks, corpus.encoded)
         of_task = partial(corpus.labelled, rows=clean.validate)
         validation_serves(recipe, clean, corpus.tasks, corpus.domains, of_task)
         planned.append((seed, clean, signatures.groups(clean.teach, near=near)))
@@ -183,17 +186,19 @@ def _plan(recipe: Recipe, corpus: Corpus) -> tuple[Planned, dict[str, int], Corp
         "validation": sum(leaks.exact + leaks.near for leaks in validation),
         "dropped": sum(leaks.dropped for leaks in (*scored, *validation)),
     }
-    return planned, found, corpus.with_copies(served, signatures.originals(served, near=near))
+    corpus = corpus.with_copies(served, signatures.originals(served, near=near))
+    return planned, found, _with_alike(recipe, corpus, planned, signatures)
 
 
-def _earlier(recipe: Recipe, corpus: Corpus, planned: Planned) -> tuple[Hashes | None, int]:
-    """What taught the run that this one goes on from, if it does, and how many scored rows are among that."""
-    model = recipe.encoder.model
-    if not is_run(model):
-        return None, 0
-    taught = load_taught(model_folder(Path(model)))
-    scored = np.unique(np.concatenate([turn.score for _, turn, _ in planned]))
-    return taught, scored_again(corpus.hashes(scored), taught, model=model, keep=recipe.transfer.leaks == "keep")
+def _with_alike(recipe: Recipe, corpus: Corpus, planned: Planned, signatures: Signatures) -> Corpus:
+    """``corpus`` that knows which rows that teach or validate are copies of one another, where something is chosen by
+    comparing their losses: copies of one text are no evidence of their own."""
+    if not (isinstance(recipe.tune, Auto | Contrastive) or recipe.augment):
+        return corpus
+    rows = np.unique(np.concatenate([np.r_[turn.teach, turn.validate] for _, turn, _ in planned]))
+    alike = np.full(len(corpus.dataset), -1, dtype=np.int64)
+    alike[rows] = signatures.groups(rows, near=recipe.transfer.near)
+    return replace(corpus, alike=alike)
 
 
 def _rows(turns: Iterable[Turn]) -> Ints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,27 @@ from nlptl.diagnose.nce import nce
 from nlptl.diagnose.nleep import nleep
 from nlptl.encoder.backbone import resolve_precision
 from nlptl.encoder.store import FeatureStore, encode
+from nlptl.errors import DataError
 from nlptl.fitting.corpus import Corpus
 from nlptl.heads._reading import CHOICES, every_layer, parts
 from nlptl.heads._solved import solve_head
 from nlptl.progress import bar
 from nlptl.recipe import Encoder, Recipe
+from nlptl.saved.parts import model_folder
 from nlptl.saved.taken import is_run, load_backbone
 from nlptl.train.gather import of_first, while_others_wait
 from nlptl.transfer.draw import first_of_each, keyed
 from nlptl.transfer.folds import folds
 from nlptl.transfer.plan import Turn
+from nlptl.transfer.taught import load_taught
 
 log = logging.getLogger("nlptl")
 
 MOST = 1000
 """Labelled rows that candidates are compared on, drawn by row id."""
+
+LEAST = 20
+"""Fewer of them tell no candidate from another."""
 
 
 def choose_encoder(
@@ -65,17 +72,23 @@ def rank_encoders(
 ) -> list[dict[str, Any]]:
     """Each of ``models`` at each reading, the best first: by the cross-validated loss of the first task's solved head.
 
-    Only rows that teach are looked at. Beside ``score``, which is minus that loss in nats a row, stand the same head's
-    ``accuracy``, the nearest neighbours' and LogME; with ``each_layer`` H-score and NLEEP too, and LEEP and NCE of what
-    an earlier run answers, by its first task's head: None for an encoder without one, or where that is multilabel.
+    Only rows that teach are looked at, and none that taught one of ``models``, which knows them by heart. Beside
+    ``score``, which is minus that loss in nats a row, stand the same head's ``accuracy``, the nearest neighbours' and
+    LogME; with ``each_layer`` H-score and NLEEP too, and LEEP and NCE of what an earlier run answers, by its first
+    task's head: None for an encoder without one, or where that is multilabel.
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
         models: encoders, or run folders whose body and adapter are taken.
         each_layer: read every layer too, not only what ``encoder.pool`` would.
+
+    Raises:
+        DataError: the rows that taught none of ``models`` are too few to take the best by; for those who only look
+            (``each_layer``), and with ``transfer.leaks: keep``, all rows stay, and that is told.
     """
     name, task = next(iter(corpus.tasks.items()))
-    rows = _drawn(corpus, corpus.labelled(name, turn.teach), recipe.seed)
+    rows = _fresh(recipe, corpus, corpus.labelled(name, turn.teach), models, only_told=each_layer)
+    rows = _drawn(corpus, rows, recipe.seed)
     labels, of_groups = corpus.encoded[name][rows], groups[np.searchsorted(turn.teach, rows)]
     held = folds(
         labels=labels, domains=corpus.domains[rows], groups=of_groups, target_labels=turn.labels_of_target,
@@ -131,6 +144,26 @@ def as_encoder(settings: Encoder, model: str) -> Encoder:
     """``settings`` for the candidate ``model``; what is to be taken is only said of runs."""
     plain = {} if is_run(model) else {"take": Encoder().take}
     return settings.model_copy(update={"model": model, "among": (), "revision": None, **plain})
+
+
+def _fresh(recipe: Recipe, corpus: Corpus, rows: Ints, models: Sequence[str], *, only_told: bool) -> Ints:
+    """Those of ``rows`` that taught none of ``models``; all where these are too few and it is told instead."""
+    told = [load_taught(model_folder(Path(model))) for model in models if is_run(model)]
+    known = [hashes for hashes in told if hashes is not None]
+    if not known:
+        return rows
+    taught = np.isin(corpus.hashes(rows), np.concatenate(known))
+    fresh, labels = rows[~taught], corpus.encoded[next(iter(corpus.tasks))][rows[~taught]]
+    if not taught.any() or (len(fresh) >= LEAST and bool(np.any(labels.min(axis=0) != labels.max(axis=0)))):
+        return fresh
+    what = f"{int(taught.sum())} of the {len(rows)} rows that would compare encoders taught one of {', '.join(models)}"
+    if only_told or recipe.transfer.leaks == "keep":
+        log.warning("%s, which looks better than it is", what)
+        return rows
+    raise DataError(
+        f"encoder.among: {what}, which knows them by heart; the others are fewer than {LEAST}, or of one label. Leave "
+        "that run out, or let such rows judge, with transfer.leaks: keep."
+    )
 
 
 def _drawn(corpus: Corpus, rows: Ints, seed: int) -> Ints:

@@ -114,6 +114,8 @@ class _Cast:
     unlabelled: npt.NDArray[np.bool_]
     scored: npt.NDArray[np.bool_]
     turn: Turn
+    judges: npt.NDArray[np.bool_]
+    """Which rows may be evidence: none that the run before knows."""
 
     @classmethod
     def of(
@@ -144,7 +146,7 @@ class _Cast:
         )
         return cls(
             table, rows, corpus.ids[rows], corpus.domains[rows], teaches, np.isin(rows, turn.unlabelled),
-            np.isin(rows, scored), turn,
+            np.isin(rows, scored), turn, corpus.fresh(rows),
         )  # fmt: skip
 
     def real(self, target: str) -> Situation:
@@ -170,18 +172,25 @@ class _Cast:
         sources, out = self.sources, {name: group for group in together for name in group}
         of_targets = np.isin(self.domains, self.turn.targets)
         lent = (of_targets & self.unlabelled & ~self.teaches & ~self.scored).sum()
-        parts = min(MOST_PARTS, round((lent + self.scored.sum()) / max(1, self.scored.sum())))
+        parts = max(1, min(MOST_PARTS, round((lent + self.scored.sum()) / max(1, self.scored.sum()))))
         for domain in sources if len(sources) > 1 else ():
             rows = places(self.teaches & (self.domains == domain))
             order = keyed((str(row_id) for row_id in self.ids[rows]), seed=seed, purpose="rehearsal")
             shows = self._shows(transfer, rows, order)
             shown, rest = rows[shows], rows[~shows][np.argsort(order[~shows])]
+            played = []
             for scored in np.array_split(rest, parts):
                 copies = np.isin(self.table.groups, self.table.groups[scored])
                 teach = places(self.teaches & ~np.isin(self.domains, out.get(domain, (domain,))) & ~copies)
                 lends = np.setdiff1d(np.r_[rest, shown], scored) if parts > 1 else scored[:0]
                 if len(scored) and len(teach):
-                    yield Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored))
+                    played.append(Situation(teach, shown[~copies[shown]], lends[~copies[lends]], np.sort(scored)))
+            if not played:
+                log.warning(
+                    "transfer.choose: %s cannot rehearse task %r: no row of another domain is left to teach it",
+                    domain, self.table.task.name,
+                )  # fmt: skip
+            yield from played
 
     def rehearsed(
         self, like: Solved, rehearsals: Sequence[Situation], together: Sequence[tuple[str, ...]], trained: Trained
@@ -233,8 +242,10 @@ class _Cast:
             tried[trained.name] = _joined(
                 [none | (id(each) in rehearsed) for each, none in zip(held, untried, strict=True)]
             )
-        columns = {name: _joined(parts) for name, parts in answered.items()}
-        return Evidence(columns, self.domains[rows], self.table.groups[rows], tried)
+        kept = self.judges[rows]
+        columns = {name: _joined(parts)[kept] for name, parts in answered.items()}
+        tried = {name: of_rows[kept] for name, of_rows in tried.items()}
+        return Evidence(columns, self.domains[rows[kept]], self.table.groups[rows[kept]], tried)
 
     def _shown_by_all(self, parts: Sequence[Situation]) -> Ints:
         """What the domains of ``parts`` show, without what some part scores, or a copy of it."""
@@ -244,13 +255,14 @@ class _Cast:
         return np.asarray(shown[~copies[shown]], dtype=np.int64)
 
     def _shows(self, transfer: Transfer, rows: Ints, order: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Which of a source's ``rows`` it shows, as many as a target does; at most half of them."""
+        """Which of a source's ``rows`` it shows, as many as a target does; at most half of them, or of each class."""
         labels = self.table.encoded[rows]
         asked = transfer.target_labels
         if asked == "all" or labels.ndim == 2:
             many = round(self.turn.labels_of_target / len(self.turn.targets))
             return first_of_each(np.zeros(len(rows), dtype=np.int64), np.array([min(many, len(rows) // 2)]), order)
-        return first_of_each(labels, np.full(len(self.table.task.labels), asked), order)
+        halves = np.bincount(labels, minlength=len(self.table.task.labels)) // 2
+        return first_of_each(labels, np.minimum(asked, halves), order)
 
     def by_own_labels(self, target: str, seed: int) -> list[Situation]:
         """The labels that ``target`` shows, each fold of them in the part of its scored rows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -59,7 +59,7 @@ def rehearsing(setting: Setting, turn: Turn, groups: Ints, task: str, seed: int)
 
 def train_turn(setting: Setting, turn: Turn, groups: Ints, seed: int) -> tuple[Model, dict[str, Floats]]:
     """The trained rung in earnest, and by task its (scored rows, labels) probabilities."""
-    own, held_back = split_off(setting.recipe, turn, groups, seed)
+    own, held_back = split_off(setting.recipe, setting.corpus, turn, groups, seed)
     kept = groups[np.isin(turn.teach, own.teach)]
     learned = learn_turn(setting, own, kept, held_back=held_back, seed=seed)
     learned, _ = refitted(learn_turn, learned, turn, groups, held_back, seed=seed)
@@ -80,13 +80,21 @@ def rehearse(
         targets = tuple(np.unique(setting.corpus.domains[lane.scored].astype(str)))
         part = Turn(
             name=f"{turn.name} rehearsed {place}", sources=turn.sources, targets=targets, teach=teach,
-            validate=teach[:0], score=lane.scored[order], unlabelled=teach[:0], labels_of_target=len(lane.shown),
-            unscorable=0,
+            validate=_validating(setting, turn, targets), score=lane.scored[order], unlabelled=teach[:0],
+            labels_of_target=len(lane.shown), unscorable=0,
         )  # fmt: skip
         _, found = train_turn(setting, part, groups[np.searchsorted(turn.teach, teach)], seed)
         answers[name] = np.empty_like(found[task])
         answers[name][order] = found[task]
     return answers
+
+
+def _validating(setting: Setting, turn: Turn, targets: Sequence[str]) -> Ints:
+    """The official validation rows of ``turn`` that choose the epoch where ``targets`` are played: their own only where
+    all labels of a target are shown, as in earnest."""
+    if setting.recipe.transfer.target_labels == "all":
+        return turn.validate
+    return turn.validate[~np.isin(setting.corpus.domains[turn.validate].astype(str), targets)]
 
 
 def rehearse_apart(setting: Setting, turn: Turn, task: str, seed: int, lanes: Mapping[str, Lane]) -> dict[str, Floats]:

@@ -11,11 +11,14 @@ import numpy as np
 from nlptl.adapt.importance import Importance
 from nlptl.contracts import Ints
 from nlptl.fitting.adapt import without_labels
+from nlptl.fitting.bank import apart
 from nlptl.fitting.setting import Setting
 from nlptl.model import Examples, Network
+from nlptl.recipe import Recipe
 from nlptl.train.select import CRITERIA, label_free
 from nlptl.transfer.needs import target_texts
 from nlptl.transfer.plan import Turn
+from nlptl.tune.contrastive import Contrastive
 
 
 def validation_rows(
@@ -46,7 +49,14 @@ def judge(
     return partial(label_free, network, target, criterion, setting.accelerator.device)
 
 
+def has_epochs(recipe: Recipe) -> bool:
+    """Whether what is trained goes through the loop, which keeps its best epoch; adapters of single domains and what
+    learns by contrasts do not."""
+    return not apart(recipe) and not isinstance(recipe.tune, Contrastive)
+
+
 def chosen_by(setting: Setting, held_back: Ints) -> dict[str, str]:
-    """The criterion, for the record; empty where the last epoch is kept."""
+    """The criterion, for the record; empty where no epoch was chosen."""
     select = setting.recipe.train.select
-    return {"epoch chosen by": select} if select in CRITERIA or len(held_back) else {}
+    chose = has_epochs(setting.recipe) and (select in CRITERIA or len(held_back) > 0)
+    return {"epoch chosen by": select} if chose else {}

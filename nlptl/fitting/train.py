@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from nlptl.encoder.tokens import tokenize
 from nlptl.fitting.adapt import adaptation, spread
 from nlptl.fitting.bank import apart, trained_apart
 from nlptl.fitting.before import learning_body
+from nlptl.fitting.corpus import Corpus
 from nlptl.fitting.folder import file_name
 from nlptl.fitting.reuse import with_reuse
 from nlptl.fitting.select import judge, validation_rows
@@ -28,9 +30,12 @@ from nlptl.saved import Model
 from nlptl.saved.texts import texts_readings
 from nlptl.train.loop import train
 from nlptl.train.state import Length
+from nlptl.transfer.held_back import classes_of, hold_back
 from nlptl.transfer.plan import Turn
 from nlptl.tune._mixout import mixing_out
 from nlptl.tune.lora import Lora
+
+log = logging.getLogger("nlptl")
 
 
 @dataclass(frozen=True)
@@ -136,10 +141,10 @@ def objective(setting: Setting, turn: Turn) -> Objective:
     return Objective(settings.label_smoothing, settings.focal_gamma, settings.r_drop, weights)
 
 
-def split_off(recipe: Recipe, turn: Turn, groups: Ints, seed: int) -> tuple[Turn, Ints]:
+def split_off(recipe: Recipe, corpus: Corpus, turn: Turn, groups: Ints, seed: int) -> tuple[Turn, Ints]:
     """The turn that ours are taught by, and the rows that choose the epoch, which teach none of ours: the official
-    validation rows, or a share of those that teach, with their copies. Baselines choose on folds and are taught by all
-    of them.
+    validation rows, or at most a share of those that teach, with their copies and without the last rows of any label.
+    Baselines choose on folds and are taught by all of them.
 
     Args:
         groups: (teaching rows,) near-duplicate groups.
@@ -147,11 +152,20 @@ def split_off(recipe: Recipe, turn: Turn, groups: Ints, seed: int) -> tuple[Turn
     settings = recipe.train
     if len(turn.validate) or settings.validation == 0 or not trains(recipe):
         return turn, turn.validate
-    held = max(1, round(settings.validation * len(turn.teach)))
     order = np.arange(len(turn.teach))
     if settings.validation_rows == "random":
         order = np.random.default_rng((seed, 1)).permutation(order)
-    chooses = np.isin(groups, groups[order[-held:]])
+    known = np.unique(groups[~corpus.fresh(turn.teach)])
+    order = order[~np.isin(groups[order], known)]
+    encoded = {name: corpus.encoded[name] for name in corpus.tasks}
+    many = max(1, round(settings.validation * len(turn.teach)))
+    chooses = hold_back(groups, order[::-1], classes_of(encoded, turn.teach), many)
+    if not chooses.any():
+        log.warning(
+            "turn %r: no row is held back (train.validation): each, with its copies, is all that teaches some label, "
+            "or is known to the run that this one goes on from",
+            turn.name,
+        )
     return replace(turn, teach=turn.teach[~chooses]), turn.teach[chooses]
 
 

@@ -84,7 +84,7 @@ def run_turn(setting: Setting, turn: Turn, groups: Ints, *, seed: int) -> Outcom
     Args:
         groups: (teaching rows,) near-duplicate groups, which no fold divides.
     """
-    own, held_back = split_off(setting.recipe, turn, groups, seed)
+    own, held_back = split_off(setting.recipe, setting.corpus, turn, groups, seed)
     plain = setting
     with setting.clock("train"):
         setting = before_solving(setting, own, held_back, seed=seed)

@@ -12,7 +12,7 @@ from nlptl.adapt.importance import Importance
 from nlptl.contracts import Floats, Ints
 from nlptl.fitting.adapt import Shift
 from nlptl.fitting.answers import logits_of
-from nlptl.fitting.bank import apart
+from nlptl.fitting.select import has_epochs
 from nlptl.fitting.train import learns
 from nlptl.recipe import Recipe
 from nlptl.recipe.rules_heads import asks_unseen_rows
@@ -20,7 +20,6 @@ from nlptl.saved import Model
 from nlptl.train.select import CRITERIA
 from nlptl.transfer.needs import nothing_held_back
 from nlptl.tune.auto import Auto
-from nlptl.tune.contrastive import Contrastive
 
 if TYPE_CHECKING:
     from nlptl.fitting.setting import Setting, SolvedTurn
@@ -59,8 +58,8 @@ def unseen(
     setting: Setting, asked: Recipe, turn: Turn, held_back: Ints, solved: SolvedTurn, judged: Model,
     out_of_fold: Mapping[str, Floats], shifts: Mapping[str, Shift],
 ) -> dict[str, Unseen]:  # fmt: skip
-    """By task whose head asks for it: of a solved head the rows that teach it, by folds; of what learned further the
-    rows ``held_back`` from it, by ``judged``.
+    """By task whose head asks for it: of a solved head the rows that teach it, by folds, but for those that the run
+    before knows (``fitting.earlier``); of what learned further the rows ``held_back`` from it, by ``judged``.
 
     Where all rows taught once more after that, the new model keeps what its twin was given: as solved heads do, whose
     logits out of fold are those of heads that fewer rows taught, and as ``CalibratedClassifierCV(ensemble=False)`` of
@@ -86,11 +85,13 @@ def unseen(
             rows = held_back
             logits = answered.get(name, np.zeros((0, task.outputs)))
             kept, where = task.labelled(corpus.encoded[name][rows]), _held_back(asked, setting.recipe)
+            where += "" if corpus.fresh(rows).all() else "; the run before knows them, or chose by them"
         else:
             rows, where = corpus.labelled(name, turn.teach), "out of fold"
             logits = out_of_fold.get(name, _by_folds(solved, name))
-            # 0 where no fold held a row out; views of rows are no rows that anybody will ask about.
-            kept = (logits != 0).any(axis=1) & (rows < len(corpus.dataset))
+            # 0 where no fold held a row out; views of rows are no rows that anybody will ask about; and the encoder
+            # knows by heart what taught it before.
+            kept = (logits != 0).any(axis=1) & (rows < len(corpus.dataset)) & corpus.fresh(rows)
         if not kept.any():
             raise nothing_held_back(task, turn)
         weights = solved.weights[name][kept] if weighs and name not in trained else None
@@ -118,7 +119,7 @@ def _by_folds(solved: SolvedTurn, name: str) -> Floats:
 
 def _held_back(asked: Recipe, won: Recipe) -> str:
     """What the rows held back are, and whether they are wholly fresh; ``won`` has the rung that was kept."""
-    by_loss = won.train.select not in CRITERIA and not apart(won) and not isinstance(won.tune, Contrastive)
+    by_loss = won.train.select not in CRITERIA and has_epochs(won)
     chose = [
         *(["the rung"] if isinstance(asked.tune, Auto) else []),
         *(["the epoch"] if by_loss else []),

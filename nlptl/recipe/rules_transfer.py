@@ -92,14 +92,14 @@ def distant_is_solved(transfer: Any, tune: Any, heads: Any, adapt: Any, encoder:
             )
 
 
-def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, adapt: Any) -> Problems:
+def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, adapt: Any, train: Any) -> Problems:
     """Whether all that ``choose`` compares is solved, or can be trained for every rehearsal."""
     if transfer.choose is None:
         return
     if tune.kind == "auto":
         yield ("transfer", "choose"), "auto compares solved heads with one kind of training, and tune.kind is auto too."
     elif tune.learns:
-        yield from _training_can_be_rehearsed(encoder, tune, heads)
+        yield from _training_can_be_rehearsed(encoder, tune, heads, train)
     if encoder.pool == "mix":
         yield ("transfer", "choose"), "auto compares solved heads, and pool: mix has none. Choose another encoder.pool."
     if adapt:
@@ -113,7 +113,7 @@ def rungs_can_be_rehearsed(transfer: Any, encoder: Any, tune: Any, heads: Any, a
             yield ("heads", task, "kind"), f"transfer.choose: auto compares solved heads, and {head.kind} is none."
 
 
-def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any) -> Problems:
+def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any, train: Any) -> Problems:
     """A body is trained once for all tasks, and adapters of single domains side by side, over vectors alone."""
     where = ("transfer", "choose")
     if len(heads) > 1:
@@ -122,6 +122,12 @@ def _training_can_be_rehearsed(encoder: Any, tune: Any, heads: Any) -> Problems:
         yield (
             where,
             "auto rehearses domains' own LoRA over vectors alone. Drop encoder.lexical, or tune.per: domain.",
+        )
+    if train.select != "source":
+        yield (
+            ("train", "select"),
+            f"{train.select} reads texts of the target that are not scored, and where sources play its part for "
+            "transfer.choose: auto none is left; set source, or choose: null.",
         )
 
 

@@ -24,6 +24,7 @@ from nlptl.errors import DataError, RecipeError, nearest
 from nlptl.recipe import Transfer
 from nlptl.transfer.apart import apart_groups, may_mix
 from nlptl.transfer.draw import first_of_each, keyed
+from nlptl.transfer.labels import labels_differ
 from nlptl.transfer.match import listed, match
 
 if TYPE_CHECKING:
@@ -260,22 +261,14 @@ def places(mask: Mask) -> Ints:
 
 
 def _check(name: str, targets: tuple[str, ...], rows: _Rows, target: Mask, teach: Mask, score: Mask) -> None:
-    learning = {name: task for name, task in rows.tasks.items() if task.head.needs_labels}
     if not score.any() and (target & rows.labelled).any():
         raise RecipeError(
             f"turn {name!r} has labelled rows in {listed(targets)} and holds none of them out to be scored; raise "
             "transfer.hold_out or data.sample."
         )
-    if learning and not teach.any():
+    if not teach.any() and any(task.head.needs_labels for task in rows.tasks.values()):
         raise RecipeError(
             f"turn {name!r} has no labelled row that may teach; name labelled domains in transfer.source, "
             "or set transfer.target_labels above 0 and transfer.hold_out below 1."
         )
-    for task_name, task in learning.items():
-        taught = rows.labels[task_name][teach & task.labelled(rows.labels[task_name])]
-        varied = taught.min(axis=0) != taught.max(axis=0) if len(taught) else np.False_
-        if not np.any(varied):
-            raise DataError(
-                f"the {len(taught)} rows that teach task {task_name!r} in turn {name!r} do not differ in their label; "
-                "name more domains in transfer.source, or raise transfer.target_labels or data.sample."
-            )
+    labels_differ(name, rows.tasks, rows.labels, places(teach))

@@ -14,6 +14,7 @@ from tiny_encoder import save_tiny_encoder
 import nlptl
 from nlptl.cli import main
 from nlptl.diagnosing.rank import rank_candidates
+from nlptl.fitting import encoders as encoders_module
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,32 @@ def test_no_scored_row_or_hidden_label_is_looked_at(settings: dict[str, Any], en
 def test_what_cannot_be_chosen_is_said(changed: dict[str, Any], words: str, settings: dict[str, Any]) -> None:
     with pytest.raises(nlptl.RecipeError, match=words):
         nlptl.Recipe(**settings | changed)
+
+
+def test_what_taught_a_candidate_does_not_choose_it(
+    settings: dict[str, Any], encoders: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run is compared on rows that it does not know; where there are none it is refused, or told."""
+    tuned = {"tune": {"kind": "lora", "rank": 2}, "train": {"max_steps": 2}}
+    by_two = settings | {"encoder": {"max_length": 24, "model": str(encoders["good"])}} | tuned
+    by_two["transfer"] = settings["transfer"] | {"source": ["ann", "bob"]}
+    nlptl.fit(nlptl.Recipe(**by_two), out=tmp_path / "first")
+    among = {"encoder": {"max_length": 24, "among": [str(encoders["blind"]), str(tmp_path / "first")]}}
+    with pytest.raises(nlptl.DataError, match=r"encoder\.among: 80 of the 80 rows that would compare encoders taught"):
+        nlptl.fit(nlptl.Recipe(**by_two | among), out=tmp_path / "run")
+    keep = {"transfer": by_two["transfer"] | {"leaks": "keep"}}
+    nlptl.fit(nlptl.Recipe(**by_two | among | keep), out=tmp_path / "run")
+    assert "80 of the 80 rows" in caplog.text and "looks better than it is" in caplog.text
+
+    seen: list[int] = []
+    made = nlptl.Recipe(**settings | among)
+    solve = encoders_module.solve_head
+
+    def watched(task: Any, readings: Any, labels: Any, held: Any) -> Any:
+        seen.append(len(labels))
+        return solve(task, readings, labels, held)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoders_module, "solve_head", watched)
+        nlptl.fit(made, out=tmp_path / "new")
+    assert set(seen) == {40}  # cy's

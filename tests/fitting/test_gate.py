@@ -99,7 +99,8 @@ def test_no_copy_of_a_label_that_scores_teaches_its_own_trial() -> None:
     domains = np.repeat(["ann", "bob"], [30, 10]).astype(object)[::-1]  # bob's first
     turn: Any = SimpleNamespace(targets=("bob",))
     every = np.ones(40, dtype=bool)
-    cast = _Cast(table, np.arange(40), np.arange(40).astype(object), domains, every, domains == "bob", ~every, turn)
+    ids = np.arange(40).astype(object)
+    cast = _Cast(table, np.arange(40), ids, domains, every, domains == "bob", ~every, turn, every)
     trials = cast.by_own_labels("bob", seed=0)
     assert sorted(np.concatenate([trial.scored for trial in trials])) == list(range(10))
     for trial in trials:

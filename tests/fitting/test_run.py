@@ -116,17 +116,30 @@ def test_official_rows_that_are_to_say_when_to_stop_are_there(tmp_path: Path) ->
 
 
 def test_rows_that_choose_have_no_copy_among_those_that_teach() -> None:
-    """Every row is there twice, and a quarter is held back: five rows, and the others of their pairs."""
+    """Every row is there twice, and a quarter is held back: of five rows the four that are two pairs."""
+    rows = pd.DataFrame({"text": [f"text {place}" for place in range(120)], "spam": ["ham", "spam", "spam"] * 40})
     made = nlptl.Recipe(
-        data={"kind": "csv", "path": "x.csv"}, heads={"spam": {"kind": "linear"}}, tune={"kind": "lora"},
+        data={"kind": "frame", "table": rows}, heads={"spam": {"kind": "linear"}}, tune={"kind": "lora"},
         train={"validation": 0.25},
     )  # fmt: skip
-    rows = np.arange(100, 120)
-    turn = Turn("all", ("a",), ("a",), rows, rows[:0], rows[:0], rows[:0], 0, 0)
-    own, held = split_off(made, turn, np.arange(20) // 2, seed=0)
-    assert 5 <= len(held) <= 10 and len(held) % 2 == 0
-    assert sorted([*own.teach, *held]) == rows.tolist()
+    corpus = Corpus.of(read_apart(made, Quarantine())[0], made.heads)
+    taught = np.arange(100, 120)
+    turn = Turn("all", ("a",), ("a",), taught, taught[:0], taught[:0], taught[:0], 0, 0)
+    own, held = split_off(made, corpus, turn, np.arange(20) // 2, seed=0)
+    assert len(held) == 4 and sorted([*own.teach, *held]) == taught.tolist()
     assert not set((own.teach - 100) // 2) & set((held - 100) // 2)
+
+
+def test_a_label_whose_rows_all_copy_scored_ones_is_missed_before_anything_is_encoded(tmp_path: Path) -> None:
+    rows = mail(40, ("ann", "bob", "dee"))
+    scored = rows[(rows.user == "dee") & (rows.label == "spam")]
+    spam = (rows.user != "dee") & (rows.label == "spam")
+    rows.loc[spam, "text"] = np.resize(scored.text.to_numpy(), int(spam.sum()))
+    rows.to_parquet(tmp_path / "mail.parquet")
+    made = recipe(Path("none"), tmp_path / "mail.parquet", transfer={"hold_out": 1.0})
+    corpus = Corpus.of(read_apart(made, Quarantine())[0], made.heads)
+    with pytest.raises(nlptl.DataError, match="once copies of scored or validation rows are left out, do not differ"):
+        _plan(made, corpus)
 
 
 @pytest.fixture(scope="module")
