@@ -162,7 +162,8 @@ def test_what_a_run_would_refuse_is_refused_in_its_words(
 
 
 def test_the_run_that_comes_first_is_checked_too(settings: dict[str, Any]) -> None:
-    first = {**settings, "name": "first", "transfer": {**settings["transfer"], "target": ["dea"]}}
+    asked = {"transfer": {**settings["transfer"], "target": ["dea"]}, "tune": {"kind": "lora"}}
+    first = {**settings, "name": "first", **asked}
     with pytest.raises(nlptl.RecipeError, match="no domain matches 'dea'"):
         list(outline(nlptl.Recipe(**settings, before=first, encoder={"model": "before"})))
 
