@@ -81,7 +81,7 @@ def _answered(task: Mapping[str, Any], scored: Sequence[str] | None) -> Mapping[
         return task
     domains = {name: facts for name, facts in task["domains"].items() if name in scored}
     gains = {name: task["gains"]["domains"][name] for name in domains}
-    means = next(iter(domains.values()), {"metrics": {}, "ci95": {}})
+    means: Mapping[str, Any] = next(iter(domains.values()), {"metrics": {}, "ci95": {}})
     return {
         **task, "domains": domains, "gains": {"overall": next(iter(gains.values()), {}), "domains": gains},
         "overall": means["metrics"], "overall_ci95": means["ci95"], "unmeasured": [], "answers": None,
@@ -100,7 +100,6 @@ def _eval_results(tasks: Mapping[str, Any]) -> Iterator[Any]:
                     yield EvalResult(
                         task_type="text-classification", task_name=name, dataset_type="private", dataset_name=domain,
                         dataset_config=f"{name}/{domain}",  # the Hub tells results apart by this, not by names
-                       
                         metric_type=metric, metric_value=round(value, 4), metric_name=f"{metric} {ends}".strip(),
                     )  # fmt: skip
 
