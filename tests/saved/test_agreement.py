@@ -18,10 +18,11 @@ COLUMN = pd.Series(TEXTS, index=[1, 5, 0])
 
 def test_models_that_both_abstain_agree(tiny_encoder: Path) -> None:
     silent, other = made(tiny_encoder), made(tiny_encoder)
-    silent.calibrations["spam"] = Calibration(abstain=0.9999)
-    assert silent.predict(TEXTS)["spam"].isna().all()
+    surest = silent.predict_proba(TEXTS)["spam"].max(axis=1)
+    silent.calibrations["spam"] = Calibration(abstain=float(np.median(surest)))
+    assert silent.predict(TEXTS)["spam"].isna().sum() == 1
     assert agreement(silent, silent, TEXTS)["spam"]["labels"] == 1
-    assert agreement(silent, other, TEXTS)["spam"]["labels"] == 0
+    assert agreement(silent, other, TEXTS)["spam"]["labels"] == pytest.approx(2 / 3)
 
 
 def test_a_column_of_a_table_is_read_by_place(tiny_encoder: Path, tmp_path: Path) -> None:
