@@ -39,19 +39,18 @@ def _with_split(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def from_dataset(dataset: Dataset) -> pd.DataFrame:
     """The rows of one dataset; class labels become their names, and −1, which stands for no label, null."""
-    import pyarrow as pa
     from datasets import ClassLabel
 
     table: pd.DataFrame = dataset.with_format(None).to_pandas()
-    stored: Any = dataset.with_format("arrow")[:]
     for column, feature in dataset.features.items():
         inner = getattr(feature, "feature", None)
         if isinstance(feature, ClassLabel):
             table[column] = pd.Series([_name(feature, value) for value in table[column]], dtype=object)
         elif isinstance(inner, ClassLabel):
             table[column] = pd.Series([_names(inner, values) for values in table[column]], dtype=object)
-        elif pa.types.is_integer(stored[column].type) and stored[column].null_count:
+        elif "int" in str(getattr(feature, "dtype", "")) and pd.api.types.is_float_dtype(table[column].dtype):
             # Whole numbers beside a null became floats, of which long ids lose digits.
+            stored: Any = dataset.select_columns(column).with_format("arrow")[:]
             table[column] = stored[column].to_pandas(integer_object_nulls=True)
     return table
 

@@ -82,8 +82,7 @@ def predict_file(
         rows = rows_of(source, optional=guessed)
     if batch_tokens is not None:
         served.use_batch_tokens(batch_tokens)
-    with writing(output):
-        parts = _open_parts(output, model, source)
+    parts = _open_parts(output, model, source)
     finished = _answer_chunks(served, rows, source, parts)
     with writing(output):
         _join(finished, output, served.tasks)
@@ -159,9 +158,10 @@ def _open_parts(output: Path, model: Path, source: FileSource) -> Path:
     parts = output.with_name(f".{output.name}.parts")
     marker = parts / "of.json"
     if not marker.is_file() or marker.read_text(encoding="utf-8") != described:
-        shutil.rmtree(parts, ignore_errors=True)
-        parts.mkdir(parents=True)
-        marker.write_text(described, encoding="utf-8")
+        with writing(output):
+            shutil.rmtree(parts, ignore_errors=True)
+            parts.mkdir(parents=True)
+            marker.write_text(described, encoding="utf-8")
     return parts
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from command import status
 
 from nlptl import __version__
 from nlptl.cli import main
@@ -36,12 +37,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     return tmp_path
-
-
-def status(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    return int(end.value.code or 0)
 
 
 Replace = Callable[..., None]

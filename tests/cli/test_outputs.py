@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from command import status
 
-from nlptl.cli import looking, main
+from nlptl.cli import looking
 from nlptl.progress import bar
 from nlptl.recipe import Recipe
 
@@ -25,12 +26,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RANK", raising=False)
     return tmp_path
-
-
-def status(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    return int(end.value.code or 0)
 
 
 @pytest.mark.parametrize("command", [("diagnose",), ("suggest",), ("rank-sources",)], ids=" ".join)

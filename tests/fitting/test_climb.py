@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_mail import mail
+from sections import laid
 from tiny_bodies import tiny_body
 
 import nlptl
@@ -24,9 +25,7 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
         "train": {"max_steps": 4, "batch_tokens": 256},
         "evaluate": {"bootstrap": 100},
     }
-    for name, section in sections.items():
-        settings[name] = {**settings.get(name, {}), **section} if isinstance(section, dict) else section
-    return nlptl.Recipe(**settings)
+    return nlptl.Recipe(**laid(settings, sections))
 
 
 @pytest.fixture(scope="module")

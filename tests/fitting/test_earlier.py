@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_mail import mail
+from sections import laid
 
 import nlptl
 
@@ -24,9 +25,7 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
         "heads": {"spam": SPAM},
         "evaluate": {"bootstrap": 100},
     }
-    for name, section in sections.items():
-        settings[name] = {**settings.get(name, {}), **section} if isinstance(section, dict) else section
-    return nlptl.Recipe(**settings)
+    return nlptl.Recipe(**laid(settings, sections))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors import safe_open
+from sections import laid
 
 import nlptl
 from nlptl.cli import domains, main
@@ -50,9 +51,7 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
         "heads": {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "per": "domain"}},
         "evaluate": {"bootstrap": 100},
     }
-    for name, section in sections.items():
-        settings[name] = {**settings.get(name, {}), **section}
-    return nlptl.Recipe(**settings)
+    return nlptl.Recipe(**laid(settings, sections))
 
 
 @pytest.fixture(scope="module")

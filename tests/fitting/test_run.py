@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from accelerate.utils import DistributedType
 from made_mail import mail
+from sections import laid
 
 import nlptl
 from nlptl.contracts import Quarantine
@@ -41,9 +42,7 @@ def recipe(model: Path, path: Path, **sections: Any) -> nlptl.Recipe:
         "heads": {"spam": {"kind": "linear", "column": "label", "labels": ["ham", "spam"], "positive": "spam"}},
         "evaluate": {"bootstrap": 100},
     }
-    for name, section in sections.items():
-        settings[name] = {**settings.get(name, {}), **section}
-    return nlptl.Recipe(**settings)
+    return nlptl.Recipe(**laid(settings, sections))
 
 
 def test_every_process_looks_before_the_first_one_clears_the_folder(tmp_path: Path) -> None:
