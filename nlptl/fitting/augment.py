@@ -135,9 +135,9 @@ def _losses(setting: Setting, learned: Learned, turn: Turn, held_back: Ints) -> 
     taught = teaching(corpus, turn)
     for name, solved in learned.solved.heads.items():
         held = np.unique(np.concatenate([held for _, held in learned.solved.folds[name]]))
-        rows = taught[name][held[held < len(taught[name])]]  # views stand after the rows that they are of
-        rows = rows[corpus.fresh(rows)]
-        answers = corpus.tasks[name].probabilities(solved.out_of_fold[np.searchsorted(taught[name], rows)])
+        held = held[held < len(taught[name])]  # views stand after the rows that they are of
+        held = held[corpus.fresh(taught[name][held])]
+        rows, answers = taught[name][held], corpus.tasks[name].probabilities(solved.out_of_fold[held])
         found.append(losses_of_rows(corpus.tasks[name], answers, corpus.encoded[name][rows]))
         judged.append(corpus.texts_among(rows))
     return np.concatenate(found), np.concatenate(judged)

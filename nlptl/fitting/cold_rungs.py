@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,8 @@ from nlptl.saved.taken import load_backbone
 from nlptl.transfer.folds import folds as make_folds
 from nlptl.transfer.plan import Turn
 from nlptl.tune.contrastive import Contrastive
+
+log = logging.getLogger("nlptl")
 
 Right = npt.NDArray[np.bool_]
 
@@ -69,7 +72,8 @@ class Cold:
             return cold
         try:
             folds = cold.folds(taught, 0, True)
-        except DataError:
+        except DataError as error:
+            log.warning("evaluate.cold_start: task %r, target %r: no head that sources teach: %s", name, target, error)
             return cold
         sources = solve_head(task, cold.vectors(taught), corpus.encoded[name][taught], folds)
         return replace(cold, sources=sources, scaling=Scaling.of(setting.vectors.of(taught, sources.reading)))

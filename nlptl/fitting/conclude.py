@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,13 +137,12 @@ def _save_models(
     for name, folder in folders.items():
         models[name].taught = _taught(setting, serves[name])
         models[name].save(folder)
-        facts = _card_facts(setting, serves[name], models[name], results)
-        write_card(folder, results, replace(facts, scored=(name,)) if several else facts)
+        scored = (name,) if several else None
+        write_card(folder, results, _card_facts(setting, serves[name], models[name], results, scored))
     if shared is not None:
         shared.taught = _taught(setting, serves["all"])
         shared.save(whole / SHARED)
-        facts = _card_facts(setting, serves["all"], shared, results)
-        write_card(whole / SHARED, results, replace(facts, scored=()))
+        write_card(whole / SHARED, results, _card_facts(setting, serves["all"], shared, results, ()))
     if several:
         write_index(whole, {name: folder.name for name, folder in folders.items()}, None if shared is None else SHARED)
 
@@ -155,7 +153,9 @@ def _taught(setting: Setting, turn: Turn) -> Hashes:
     return own if setting.earlier_texts is None else np.union1d(own, setting.earlier_texts)
 
 
-def _card_facts(setting: Setting, turn: Turn, model: Model, results: Results) -> CardFacts:
+def _card_facts(
+    setting: Setting, turn: Turn, model: Model, results: Results, scored: tuple[str, ...] | None
+) -> CardFacts:
     recipe = setting.recipe
     calibrates = any(head.reads_unlabelled for head in recipe.heads.values())
     read = (
@@ -174,5 +174,6 @@ def _card_facts(setting: Setting, turn: Turn, model: Model, results: Results) ->
         adapter=hasattr(model.network.backbone.body, "peft_config"),
         parents=model.network.backbone.inherited.parents if model.network.backbone.inherited else (),
         lexical=model.words is not None,
+        scored=scored,
         strange=[row for row in results["strange"] if (row["seed"], row["turn"]) == (recipe.seed, turn.name)],
     )
